@@ -1,0 +1,1 @@
+//! The vocabulary of operations, the arithmetic, and the oracle.

@@ -1,0 +1,2 @@
+//! The command `dewdrop`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! On-device inference for language models.

@@ -1,0 +1,1 @@
+//! Sessions, batches of rows, sampling.

@@ -1,0 +1,1 @@
+//! Where weights live: mapped or resident.

@@ -1,0 +1,1 @@
+//! Tokenizers, incremental detokenizing, chat templates.
