@@ -1,0 +1,71 @@
+//! Where a tensor is, whatever the container.
+
+use std::path::Path;
+
+use crate::error::shown;
+use crate::{BlockType, FormatError};
+
+/// A tensor of a file: what it is called, its shape, how it is spelled, where its bytes lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// The name in the file.
+    pub name: String,
+    /// Sizes, outermost first: `[n_out, n_in]` for a matrix.
+    pub shape: Vec<usize>,
+    /// How the weights are spelled.
+    pub block_type: BlockType,
+    /// Which file of a checkpoint holds the bytes: the index that was given to the parser.
+    pub file: usize,
+    /// First byte, counted from the start of that file.
+    pub offset: u64,
+    /// Bytes.
+    pub len: u64,
+}
+
+impl TensorInfo {
+    /// Number of weights.
+    pub fn n_weights(&self) -> usize {
+        // Whoever made this value checked that the product fits.
+        self.shape.iter().product()
+    }
+
+    /// One past the last byte.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.len
+    }
+}
+
+/// Bytes of a tensor, or `None` if the number of weights or bytes does not fit 63 bits or this machine's addresses.
+///
+/// The innermost size must be a multiple of the block's length.
+pub(crate) fn tensor_len(block_type: BlockType, shape: &[usize]) -> Option<u64> {
+    let block = block_type.block();
+    let n_weights = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
+    let bytes = (n_weights / block.len).checked_mul(block.bytes)?;
+    isize::try_from(n_weights).ok()?;
+    isize::try_from(bytes).ok()?;
+    u64::try_from(bytes).ok()
+}
+
+/// Refuses tensors outside the file and tensors that share bytes.
+pub(crate) fn check_places(path: &Path, tensors: &[TensorInfo], file_len: u64) -> Result<(), FormatError> {
+    for tensor in tensors {
+        let end = tensor.offset.saturating_add(tensor.len);
+        if end > file_len {
+            let tensor = shown(&tensor.name);
+            return Err(FormatError::TensorOutOfFile { path: path.into(), tensor, end, file_len });
+        }
+    }
+    let mut by_offset: Vec<&TensorInfo> = tensors.iter().filter(|tensor| tensor.len > 0).collect();
+    by_offset.sort_by_key(|tensor| tensor.offset);
+    match by_offset.windows(2).find(|pair| pair[1].offset < pair[0].end()) {
+        None => Ok(()),
+        Some(pair) => Err(FormatError::Overlap {
+            path: path.into(),
+            tensor: shown(&pair[1].name),
+            start: pair[1].offset,
+            other: shown(&pair[0].name),
+            end: pair[0].end(),
+        }),
+    }
+}
