@@ -17,6 +17,8 @@ impl Codebook {
 
     /// The code whose value lies nearest to `x`; of equally near ones the first.
     pub(super) fn nearest(&self, x: f32) -> u8 {
+        // Beyond all values, so that the distances of even an infinite `x` can be told apart.
+        let x = x.clamp(-512.0, 512.0);
         let mut best = (0, f32::INFINITY);
         for (code, &value) in (0..).zip(&self.0) {
             let distance = (x - f32::from(value)).abs();
@@ -25,5 +27,17 @@ impl Codebook {
             }
         }
         best.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::iq4_nl::CODEBOOK;
+
+    #[test]
+    fn nearest_knows_both_ends() {
+        assert_eq!(CODEBOOK.nearest(f32::NEG_INFINITY), 0);
+        assert_eq!(CODEBOOK.nearest(0.0), 8);
+        assert_eq!(CODEBOOK.nearest(f32::INFINITY), 15);
     }
 }

@@ -11,6 +11,9 @@ pub(super) static BLOCK: Block = quantized::<MXFP4>(BlockType::MXFP4, "MXFP4", 3
 
 const CODEBOOK: Codebook = Codebook([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]);
 
+/// The largest exponent under which every code is a finite `f32`.
+const MAX_EXPONENT: u8 = 252;
+
 struct MXFP4;
 
 impl Quantized for MXFP4 {
@@ -30,8 +33,9 @@ impl Quantized for MXFP4 {
         let biased = (extreme(weights).to_bits() >> 23) & 255;
         let low = biased.saturating_sub(2) as u8;
         let (low_codes, low_error) = codes(weights, low);
-        let (high_codes, high_error) = codes(weights, low + 1);
-        let (exponent, codes) = if high_error < low_error { (low + 1, high_codes) } else { (low, low_codes) };
+        let high = (low + 1).min(MAX_EXPONENT);
+        let (high_codes, high_error) = codes(weights, high);
+        let (exponent, codes) = if high_error < low_error { (high, high_codes) } else { (low, low_codes) };
         block[0] = exponent;
         Plane::<4, 16>::put(&codes, 0, &mut block[1..]);
     }

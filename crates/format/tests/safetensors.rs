@@ -1,0 +1,148 @@
+//! Safetensors headers and indices, right and wrong.
+
+use std::error::Error;
+use std::path::Path;
+
+use dewdrop_format::safetensors::{Header, parse_header, parse_index};
+use dewdrop_format::{BlockType, FormatError};
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+const WHOLE: &str = r#"{"__metadata__": {"format": "pt"},
+    "b": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [16, 28]},
+    "a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]},
+    "tower": {"dtype": "I64", "shape": [], "data_offsets": [28, 36]},
+    "scalar": {"dtype": "F16", "shape": [], "data_offsets": [36, 38]},
+    "empty": {"dtype": "F16", "shape": [0, 4], "data_offsets": [38, 38]}}"#;
+
+/// A file with this header and `n` bytes of data.
+fn file(json: &str, n: usize) -> Vec<u8> {
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json.as_bytes());
+    bytes.resize(bytes.len() + n, 0);
+    bytes
+}
+
+fn parse(bytes: &[u8]) -> Result<Header, FormatError> {
+    parse_header(Path::new("m.safetensors"), bytes, bytes.len() as u64, 5)
+}
+
+/// The message and those of its causes.
+fn message(error: FormatError) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    message(parse(bytes).expect_err("a malformed file"))
+}
+
+/// A file with one tensor of 16 bytes of data.
+fn one_tensor(dtype: &str, shape: &str, offsets: &str) -> String {
+    refusal(&file(
+        &format!(r#"{{"w": {{"dtype": "{dtype}", "shape": {shape}, "data_offsets": {offsets}}}}}"#),
+        16,
+    ))
+}
+
+#[test]
+fn a_whole_file() {
+    let header = parse(&file(WHOLE, 38)).unwrap();
+    let start = 8 + WHOLE.len() as u64;
+    let tensors: Vec<_> = header
+        .tensors
+        .iter()
+        .map(|tensor| {
+            assert_eq!(tensor.file, 5);
+            (tensor.name.as_str(), &tensor.shape[..], tensor.block_type, tensor.offset - start, tensor.len)
+        })
+        .collect();
+    let expected: [(&str, &[usize], BlockType, u64, u64); 4] = [
+        ("b", &[2, 3], BlockType::BF16, 16, 12),
+        ("a", &[4], BlockType::F32, 0, 16),
+        ("scalar", &[], BlockType::F16, 36, 2),
+        ("empty", &[0, 4], BlockType::F16, 38, 0),
+    ];
+    assert_eq!(tensors, expected);
+    assert_eq!(header.unsupported, [("tower".into(), "I64".into())]);
+}
+
+#[test]
+fn the_header_is_enough() {
+    let bytes = file(WHOLE, 38);
+    let path = Path::new("m.safetensors");
+    let header = parse_header(path, &bytes[..8 + WHOLE.len()], bytes.len() as u64, 5).unwrap();
+    assert_eq!(header, parse(&bytes).unwrap());
+}
+
+#[test]
+fn headers() {
+    assert_snapshot!(refusal(b"short"), @"");
+    assert_snapshot!(refusal(b"GGUF\x03\0\0\0 and more"), @"");
+    assert_snapshot!(refusal(b"\x40\0\0\0\0\0\0\0{}"), @"");
+    assert_snapshot!(refusal(&file("", 0)), @"");
+    assert_snapshot!(refusal(&file("[1, 2]", 0)), @"");
+    assert_snapshot!(refusal(&file(r#"{"w": {"dtype": "F32", "shape": [4]}}"#, 16)), @"");
+    assert_snapshot!(refusal(&file(&"[".repeat(100_000), 0)), @"");
+    assert_snapshot!(refusal(&file(&format!(r#"{{"__metadata__": {}"#, "[".repeat(100_000)), 0)), @"");
+}
+
+#[test]
+fn tensors() {
+    assert_snapshot!(one_tensor("F32", "[4]", "[8, 24]"), @"");
+    assert_snapshot!(one_tensor("F32", "[4]", "[16, 0]"), @"");
+    assert_snapshot!(one_tensor("F32", "[4]", "[0, 8]"), @"");
+    assert_snapshot!(one_tensor("F32", "[4]", "[0, -8]"), @"");
+    assert_snapshot!(one_tensor("F32", "[4294967296, 4294967296]", "[0, 0]"), @"");
+    assert_snapshot!(one_tensor("I32", "[4]", "[18446744073709551600, 18446744073709551615]"), @"");
+}
+
+#[test]
+fn tensors_that_share() {
+    let two = |name: &str, begin: u64| {
+        let entry = |begin: u64| {
+            format!(r#"{{"dtype": "F32", "shape": [4], "data_offsets": [{begin}, {}]}}"#, begin + 16)
+        };
+        file(&format!(r#"{{"a": {}, "{name}": {}}}"#, entry(0), entry(begin)), 32)
+    };
+    assert!(parse(&two("b", 16)).is_ok());
+    assert_snapshot!(refusal(&two("b", 12)), @"");
+    assert_snapshot!(refusal(&two("a", 16)), @"");
+}
+
+#[test]
+fn index() {
+    let path = Path::new("model.safetensors.index.json");
+    let parsed = parse_index(
+        path,
+        br#"{"metadata": {"total_size": 1}, "weight_map": {"w": "model-00001-of-00002.safetensors"}}"#,
+    );
+    assert_eq!(parsed.unwrap()["w"], "model-00001-of-00002.safetensors");
+    for name in
+        ["", "..", "../m.safetensors", "a/m.safetensors", "a\\\\m.safetensors", "c:m.safetensors", "m.bin"]
+    {
+        let json = format!(r#"{{"weight_map": {{"w": "{name}"}}}}"#);
+        assert!(parse_index(path, json.as_bytes()).is_err(), "{name}");
+    }
+    let refusal = |json: &str| message(parse_index(path, json.as_bytes()).unwrap_err());
+    assert_snapshot!(refusal(r#"{"weight_map": {"w": "../secret.safetensors"}}"#), @"");
+    assert_snapshot!(refusal("{}"), @"");
+}
+
+proptest! {
+    #[test]
+    fn flipped_bits_never_panic(flips in prop::collection::vec((0_usize..512, 0_u8..8), 1..6), len in 0_usize..512) {
+        let mut bytes = file(WHOLE, 38);
+        for (at, bit) in flips {
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+        }
+        let len = len.min(bytes.len());
+        for bytes in [&bytes[..], &bytes[..len]] {
+            for tensor in parse(bytes).into_iter().flat_map(|header| header.tensors) {
+                prop_assert!(tensor.offset + tensor.len <= bytes.len() as u64);
+                prop_assert_eq!(tensor.block_type.bytes_for(tensor.n_weights()) as u64, tensor.len);
+            }
+        }
+    }
+}
