@@ -28,11 +28,6 @@ impl TensorInfo {
         // Whoever made this value checked that the product fits.
         self.shape.iter().product()
     }
-
-    /// One past the last byte.
-    pub(crate) fn end(&self) -> u64 {
-        self.offset + self.len
-    }
 }
 
 /// Bytes of a tensor, or `None` if the number of weights or bytes does not fit 63 bits or this machine's addresses.
@@ -47,25 +42,43 @@ pub(crate) fn tensor_len(block_type: BlockType, shape: &[usize]) -> Option<u64> 
     u64::try_from(bytes).ok()
 }
 
+/// Where a tensor's bytes lie, whether or not its type is known.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
+impl<'a> From<&'a TensorInfo> for Place<'a> {
+    fn from(tensor: &'a TensorInfo) -> Self {
+        Self { name: &tensor.name, offset: tensor.offset, len: tensor.len }
+    }
+}
+
 /// Refuses tensors outside the file and tensors that share bytes.
-pub(crate) fn check_places(path: &Path, tensors: &[TensorInfo], file_len: u64) -> Result<(), FormatError> {
-    for tensor in tensors {
-        let end = tensor.offset.saturating_add(tensor.len);
+pub(crate) fn check_places(
+    path: &Path,
+    mut places: Vec<Place<'_>>,
+    file_len: u64,
+) -> Result<(), FormatError> {
+    for place in &places {
+        let end = place.offset.saturating_add(place.len);
         if end > file_len {
-            let tensor = shown(&tensor.name);
+            let tensor = shown(place.name);
             return Err(FormatError::TensorOutOfFile { path: path.into(), tensor, end, file_len });
         }
     }
-    let mut by_offset: Vec<&TensorInfo> = tensors.iter().filter(|tensor| tensor.len > 0).collect();
-    by_offset.sort_by_key(|tensor| tensor.offset);
-    match by_offset.windows(2).find(|pair| pair[1].offset < pair[0].end()) {
+    places.retain(|place| place.len > 0);
+    places.sort_by_key(|place| place.offset);
+    match places.windows(2).find(|pair| pair[1].offset < pair[0].offset + pair[0].len) {
         None => Ok(()),
         Some(pair) => Err(FormatError::Overlap {
             path: path.into(),
-            tensor: shown(&pair[1].name),
+            tensor: shown(pair[1].name),
             start: pair[1].offset,
-            other: shown(&pair[0].name),
-            end: pair[0].end(),
+            other: shown(pair[0].name),
+            end: pair[0].offset + pair[0].len,
         }),
     }
 }

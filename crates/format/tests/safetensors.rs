@@ -29,7 +29,7 @@ fn parse(bytes: &[u8]) -> Result<Header, FormatError> {
 
 /// The message and those of its causes.
 fn message(error: FormatError) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
+    let causes = std::iter::successors(error.source(), |&error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
@@ -77,24 +77,25 @@ fn the_header_is_enough() {
 
 #[test]
 fn headers() {
-    assert_snapshot!(refusal(b"short"), @"");
-    assert_snapshot!(refusal(b"GGUF\x03\0\0\0 and more"), @"");
-    assert_snapshot!(refusal(b"\x40\0\0\0\0\0\0\0{}"), @"");
-    assert_snapshot!(refusal(&file("", 0)), @"");
-    assert_snapshot!(refusal(&file("[1, 2]", 0)), @"");
-    assert_snapshot!(refusal(&file(r#"{"w": {"dtype": "F32", "shape": [4]}}"#, 16)), @"");
-    assert_snapshot!(refusal(&file(&"[".repeat(100_000), 0)), @"");
-    assert_snapshot!(refusal(&file(&format!(r#"{{"__metadata__": {}"#, "[".repeat(100_000)), 0)), @"");
+    assert_snapshot!(refusal(b"short"), @"m.safetensors: header: needs 8 bytes at byte 0, but the file ends at byte 5 (cut-off download? fetch it again)");
+    assert_snapshot!(refusal(b"GGUF\x03\0\0\0 and more"), @"m.safetensors: header: a length of 14064895815 bytes, expected at most 100000000 (is this a safetensors file?)");
+    assert_snapshot!(refusal(b"\x40\0\0\0\0\0\0\0{}"), @"m.safetensors: header: needs 64 bytes at byte 8, but the file ends at byte 10 (cut-off download? fetch it again)");
+    assert_snapshot!(refusal(&file("", 0)), @"m.safetensors: header: not the JSON that belongs there (damaged file? fetch it again): EOF while parsing a value at line 1 column 0");
+    assert_snapshot!(refusal(&file("[1, 2]", 0)), @"m.safetensors: header: not the JSON that belongs there (damaged file? fetch it again): invalid type: sequence, expected an object of tensors at line 1 column 0");
+    assert_snapshot!(refusal(&file(r#"{"w": {"dtype": "F32", "shape": [4]}}"#, 16)), @"m.safetensors: header: not the JSON that belongs there (damaged file? fetch it again): missing field `data_offsets` at line 1 column 36");
+    assert_snapshot!(refusal(&file(&"[".repeat(100_000), 0)), @"m.safetensors: header: not the JSON that belongs there (damaged file? fetch it again): invalid type: sequence, expected an object of tensors at line 1 column 0");
+    assert_snapshot!(refusal(&file(&format!(r#"{{"__metadata__": {}"#, "[".repeat(100_000)), 0)), @"m.safetensors: header: not the JSON that belongs there (damaged file? fetch it again): EOF while parsing a list at line 1 column 100017");
 }
 
 #[test]
 fn tensors() {
-    assert_snapshot!(one_tensor("F32", "[4]", "[8, 24]"), @"");
-    assert_snapshot!(one_tensor("F32", "[4]", "[16, 0]"), @"");
-    assert_snapshot!(one_tensor("F32", "[4]", "[0, 8]"), @"");
-    assert_snapshot!(one_tensor("F32", "[4]", "[0, -8]"), @"");
-    assert_snapshot!(one_tensor("F32", "[4294967296, 4294967296]", "[0, 0]"), @"");
-    assert_snapshot!(one_tensor("I32", "[4]", "[18446744073709551600, 18446744073709551615]"), @"");
+    assert_snapshot!(one_tensor("F32", "[4]", "[8, 24]"), @"m.safetensors: tensor `w`: data ends at byte 94, but the file has 86 bytes (cut-off download? fetch it again)");
+    assert_snapshot!(one_tensor("F32", "[4]", "[16, 0]"), @"m.safetensors: tensor `w`: data_offsets 16 to 0, expected an ascending range inside the file (damaged file? fetch it again)");
+    assert_snapshot!(one_tensor("F32", "[4]", "[0, 8]"), @"m.safetensors: tensor `w`: 8 bytes for shape [4] in F32, expected 16 bytes (written by a faulty tool? convert the model again)");
+    assert_snapshot!(one_tensor("F32", "[4]", "[0, -8]"), @"m.safetensors: header: not the JSON that belongs there (damaged file? fetch it again): invalid value: integer `-8`, expected u64 at line 1 column 59");
+    assert_snapshot!(one_tensor("F32", "[4294967296, 4294967296]", "[0, 0]"), @"m.safetensors: tensor `w`: 0 bytes for shape [4294967296, 4294967296] in F32, expected a smaller shape (written by a faulty tool? convert the model again)");
+    assert_snapshot!(one_tensor("I32", "[4]", "[8, 24]"), @"m.safetensors: tensor `w`: data ends at byte 94, but the file has 86 bytes (cut-off download? fetch it again)");
+    assert_snapshot!(one_tensor("I32", "[4]", "[18446744073709551600, 18446744073709551615]"), @"m.safetensors: tensor `w`: data_offsets 18446744073709551600 to 18446744073709551615, expected an ascending range inside the file (damaged file? fetch it again)");
 }
 
 #[test]
@@ -106,8 +107,8 @@ fn tensors_that_share() {
         file(&format!(r#"{{"a": {}, "{name}": {}}}"#, entry(0), entry(begin)), 32)
     };
     assert!(parse(&two("b", 16)).is_ok());
-    assert_snapshot!(refusal(&two("b", 12)), @"");
-    assert_snapshot!(refusal(&two("a", 16)), @"");
+    assert_snapshot!(refusal(&two("b", 12)), @"m.safetensors: tensor `b` starts at byte 145, inside tensor `a`, which ends at byte 149 (damaged file? fetch it again)");
+    assert_snapshot!(refusal(&two("a", 16)), @"m.safetensors: tensor `a` appears twice (damaged file? fetch it again)");
 }
 
 #[test]
@@ -125,8 +126,8 @@ fn index() {
         assert!(parse_index(path, json.as_bytes()).is_err(), "{name}");
     }
     let refusal = |json: &str| message(parse_index(path, json.as_bytes()).unwrap_err());
-    assert_snapshot!(refusal(r#"{"weight_map": {"w": "../secret.safetensors"}}"#), @"");
-    assert_snapshot!(refusal("{}"), @"");
+    assert_snapshot!(refusal(r#"{"weight_map": {"w": "../secret.safetensors"}}"#), @"model.safetensors.index.json: tensor `w`: file `../secret.safetensors`, expected the name of a .safetensors file in the same folder (damaged file? fetch it again)");
+    assert_snapshot!(refusal("{}"), @"model.safetensors.index.json: index: not the JSON that belongs there (damaged file? fetch it again): missing field `weight_map` at line 1 column 2");
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use super::tensors::{self, parse_tensors};
 use super::value::Value;
 use super::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC};
 use crate::error::{DAMAGED, FAULTY_TOOL, shown};
-use crate::tensor::check_places;
+use crate::tensor::{Place, check_places};
 use crate::{FormatError, TensorInfo};
 
 /// Bytes of the shortest entry of metadata: an empty key, a type and a byte.
@@ -48,7 +48,7 @@ pub fn parse(path: &Path, bytes: &[u8], file_len: u64, file: usize) -> Result<Gg
     let alignment = alignment(&metadata)?;
     let mut tensors = parse_tensors(&mut reader, n_tensors, file)?;
     place_tensors(path, &mut tensors, reader.offset().next_multiple_of(alignment), alignment)?;
-    check_places(path, &tensors, file_len)?;
+    check_places(path, tensors.iter().map(Place::from).collect(), file_len)?;
     Ok(Gguf { version, alignment, metadata, tensors })
 }
 

@@ -25,21 +25,20 @@ impl Gguf {
     ///
     /// # Errors
     ///
-    /// If only one of the two keys is there or the numbers make no sense.
+    /// If there is a count without a number below it.
     pub fn split(&self) -> Result<Option<Split>, FormatError> {
-        let number = self.metadata.get_u64(NUMBER_KEY)?;
-        let count = self.metadata.get_u64(COUNT_KEY)?;
-        let (number, count) = match (number, count) {
-            // Some tools write a count of 0 or 1 into whole files.
-            (_, None | Some(0 | 1)) => return Ok(None),
-            (number, Some(count)) => (number.unwrap_or(0), count),
+        // Some tools write a count of 0 or 1 into whole files.
+        let Some(count) = self.metadata.get_u64(COUNT_KEY)?.filter(|&count| count > 1) else {
+            return Ok(None);
         };
-        match (u16::try_from(number), u16::try_from(count)) {
-            (Ok(number), Ok(count)) if number < count => Ok(Some(Split { number, count })),
+        let number = self.metadata.get_u64(NUMBER_KEY)?;
+        match (number.map(u16::try_from), u16::try_from(count)) {
+            (Some(Ok(number)), Ok(count)) if number < count => Ok(Some(Split { number, count })),
             _ => {
-                let (place, found) =
-                    (format!("keys `{NUMBER_KEY}`, `{COUNT_KEY}`"), format!("shard {number} of {count}"));
-                let expected = "a number below the count, and a count of at most 65535";
+                let place = format!("keys `{NUMBER_KEY}`, `{COUNT_KEY}`");
+                let number = number.map_or("no number".into(), |number| format!("number {number}"));
+                let (found, expected) =
+                    (format!("{number} of {count}"), "a number below a count of at most 65535");
                 Err(FormatError::malformed(self.metadata.path(), place, found, expected, FAULTY_TOOL))
             }
         }

@@ -1,5 +1,6 @@
 //! The header of one file.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::error::{DAMAGED, FAULTY_TOOL, shown};
-use crate::tensor::{check_places, tensor_len};
+use crate::tensor::{Place, check_places, tensor_len};
 use crate::{BlockType, FormatError, TensorInfo};
 
 /// Longest header in bytes: the limit of the format's own library.
@@ -43,30 +44,28 @@ pub fn parse_header(path: &Path, bytes: &[u8], file_len: u64, file: usize) -> Re
         place: "header",
         source,
     })?;
+    let places = places(path, &entries, start)?;
+    check_names(path, &entries)?;
+    check_places(path, places.clone(), file_len)?;
     let mut header = Header::default();
-    for (name, entry) in entries.0 {
-        let (offset, len) = entry.place(path, &name, start)?;
-        match BlockType::from_dtype(&entry.dtype) {
+    for ((name, entry), &Place { offset, len, .. }) in entries.0.iter().zip(&places) {
+        match block_type(&entry.dtype) {
             Some(block_type) => {
-                let shape = entry.shape(path, &name, block_type, len)?;
+                let (name, shape) = (name.clone(), entry.shape(path, name, block_type, len)?);
                 header.tensors.push(TensorInfo { name, shape, block_type, file, offset, len });
             }
-            None => header.unsupported.push((name, entry.dtype)),
+            None => header.unsupported.push((name.clone(), entry.dtype.clone())),
         }
     }
-    check_names(path, &header)?;
-    check_places(path, &header.tensors, file_len)?;
     Ok(header)
 }
 
-impl BlockType {
-    fn from_dtype(dtype: &str) -> Option<Self> {
-        match dtype {
-            "F32" => Some(Self::F32),
-            "F16" => Some(Self::F16),
-            "BF16" => Some(Self::BF16),
-            _ => None,
-        }
+fn block_type(dtype: &str) -> Option<BlockType> {
+    match dtype {
+        "F32" => Some(BlockType::F32),
+        "F16" => Some(BlockType::F16),
+        "BF16" => Some(BlockType::BF16),
+        _ => None,
     }
 }
 
@@ -91,12 +90,19 @@ fn header_bytes<'a>(path: &Path, bytes: &'a [u8], file_len: u64) -> Result<(&'a 
     Ok((json.ok_or_else(|| cut_off(PREFIX, len, file_len))?, PREFIX + len))
 }
 
-fn check_names(path: &Path, header: &Header) -> Result<(), FormatError> {
-    let mut names: Vec<&str> = header.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    names.extend(header.unsupported.iter().map(|(name, _)| name.as_str()));
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(FormatError::duplicate(path, "tensor", pair[0])),
+/// Where all tensors lie in a file whose data begins at `start`.
+fn places<'a>(path: &Path, entries: &'a Entries, start: u64) -> Result<Vec<Place<'a>>, FormatError> {
+    let place = |(name, entry): &'a (String, Entry)| {
+        let (offset, len) = entry.place(path, name, start)?;
+        Ok(Place { name, offset, len })
+    };
+    entries.0.iter().map(place).collect()
+}
+
+fn check_names(path: &Path, entries: &Entries) -> Result<(), FormatError> {
+    let mut names = HashSet::with_capacity(entries.0.len());
+    match entries.0.iter().find(|(name, _)| !names.insert(name.as_str())) {
+        Some((name, _)) => Err(FormatError::duplicate(path, "tensor", name)),
         None => Ok(()),
     }
 }

@@ -151,7 +151,11 @@ fn writing_out_of_turn_is_refused() {
         start().write("a", &[0; 17]).unwrap_err(),
         start().finish().unwrap_err(),
     ];
-    insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"), @"");
+    insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"), @"
+    out.gguf: writing tensor `b`: its bytes, expected tensor `a`
+    out.gguf: writing tensor `a`: 17 bytes, expected at most 16
+    out.gguf: writing tensor `a`: the end, expected 16 more bytes
+    ");
 }
 
 proptest! {

@@ -35,14 +35,21 @@ fn shards_that_do_not_belong_together_are_refused() {
         refusal(vec![shard(0, 2, "a"), shard(1, 2, "a")]),
         refusal(vec![shard(0, 3, "a"), shard(1, 3, "b"), shard(2, 3, "c")]),
     ];
-    insta::assert_snapshot!(cases.join("\n"), @"");
+    insta::assert_snapshot!(cases.join("\n"), @"
+    m-00001-of-00002.gguf: shard 1 of 2, expected shard 1 of 1 (are all shards of one model in this folder?)
+    m-00002-of-00002.gguf: shard 2 of 2, expected shard 1 of 2 (are all shards of one model in this folder?)
+    m-00002-of-00003.gguf: shard 2 of 3, expected shard 2 of 2 (are all shards of one model in this folder?)
+    m-00001-of-00002.gguf: tensor `a` appears twice (damaged file? fetch it again)
+    m-00001-of-00003.gguf: 3 tensors in 3 shards, expected 2 (are all shards of one model in this folder?)
+    ");
 }
 
 #[test]
 fn a_number_beyond_the_count_is_refused() {
-    let bytes = Raw::new(0, 2).entry("split.no", 4).entry("split.count", 3).0;
-    let error = super::parse(&bytes).unwrap().split().unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    let refusal = |raw: Raw| super::parse(&raw.0).unwrap().split().unwrap_err();
+    insta::assert_snapshot!(refusal(Raw::new(0, 2).entry("split.no", 4).entry("split.count", 3)), @"m.gguf: keys `split.no`, `split.count`: number 4 of 3, expected a number below a count of at most 65535 (written by a faulty tool? convert the model again)");
+    insta::assert_snapshot!(refusal(Raw::new(0, 1).entry("split.count", 3)), @"m.gguf: keys `split.no`, `split.count`: no number of 3, expected a number below a count of at most 65535 (written by a faulty tool? convert the model again)");
+    insta::assert_snapshot!(refusal(Raw::new(0, 2).entry("split.no", 4).entry("split.count", 70_000)), @"m.gguf: keys `split.no`, `split.count`: number 4 of 70000, expected a number below a count of at most 65535 (written by a faulty tool? convert the model again)");
 }
 
 #[test]
@@ -58,5 +65,5 @@ fn any_shard_names_all() {
     let names = ["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"];
     assert_eq!(paths, names.map(|name| PathBuf::from("folder").join(name)));
     let error = shard_paths(Path::new("folder/renamed.gguf"), split).unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"folder/renamed.gguf: a file name that does not end in `-00002-of-00003.gguf`, expected the name of shard 2 of 3 (are all shards of one model in this folder?)");
 }
