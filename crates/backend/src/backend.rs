@@ -1,0 +1,111 @@
+//! What every device offers: weights in, work recorded in order, logits out.
+
+use crate::{BackendError, Register, Weight};
+
+/// One token of one sequence in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Whose state it extends.
+    pub sequence: SequenceId,
+    /// Index of the token in its sequence.
+    pub position: usize,
+    /// Token id, below the vocabulary's size.
+    pub token: u32,
+    /// Whether the pass computes this row's logits.
+    pub wants_logits: bool,
+}
+
+/// A sequence's state within a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SequenceId(pub u32);
+
+/// A section's weights within a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LoadedId(pub u32);
+
+/// How linear layers compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Arithmetic {
+    /// Quantized weights meet activations quantized to int8 in blocks of 32.
+    #[default]
+    Quantized,
+    /// Weights are dequantized, everything accumulates in f32: slow, for comparison with references.
+    Exact,
+}
+
+/// How keys and values are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KvType {
+    /// As computed.
+    F32,
+    /// Rounded to half precision, ties to even.
+    F16,
+}
+
+/// A device that runs a [`Program`](crate::Program).
+///
+/// Work is recorded in order: [`begin`](Backend::begin), then [`run`](Backend::run) for each section in turn, then
+/// [`logits`](Backend::logits) or [`argmax`](Backend::argmax), which wait. Nothing is read back between sections, so a
+/// device may run behind the caller.
+pub trait Backend: Send {
+    /// For people: `cpu (avx2, 2 threads)`.
+    fn name(&self) -> String;
+
+    /// Logits per row.
+    fn n_vocab(&self) -> usize;
+
+    /// Takes a section's weights, in the order of its [`WeightSpec`](crate::WeightSpec)s. A backend may keep them where
+    /// they are, copy them or lay them out anew.
+    fn load(&mut self, section: usize, weights: Vec<Weight>) -> Result<LoadedId, BackendError>;
+
+    /// Forgets a section's weights once the work recorded with them is done.
+    fn unload(&mut self, id: LoadedId);
+
+    /// A new, empty sequence.
+    fn open_sequence(&mut self) -> SequenceId;
+
+    /// Frees a sequence's state.
+    fn close_sequence(&mut self, id: SequenceId);
+
+    /// Forgets all positions from `position` on. False, and nothing changes, if recurrent state cannot go back there;
+    /// position 0 and the present length always work.
+    fn truncate(&mut self, id: SequenceId, position: usize) -> bool;
+
+    /// Starts a pass. Rows of one sequence stand in ascending positions that continue its state.
+    fn begin(&mut self, rows: &[Row]) -> Result<(), BackendError>;
+
+    /// Records a section's operations.
+    fn run(&mut self, section: usize, weights: LoadedId) -> Result<(), BackendError>;
+
+    /// Logits of the rows that want them, in row order, `[n, n_vocab]`. An error if one is not finite.
+    fn logits(&mut self) -> Result<&[f32], BackendError>;
+
+    /// The largest logit's id for each row that wants logits, the lower one on ties. A device may do so without handing
+    /// logits over.
+    fn argmax(&mut self) -> Result<Vec<u32>, BackendError> {
+        let n_vocab = self.n_vocab();
+        Ok(self.logits()?.chunks_exact(n_vocab).map(largest).collect())
+    }
+
+    /// A register's values after the sections run so far, `[n_rows, width]`; for comparison with references.
+    fn read(&mut self, register: Register) -> Vec<f32>;
+}
+
+/// Index of the largest of some finite logits, the lower one on ties.
+pub fn largest(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (id, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = id;
+        }
+    }
+    best as u32
+}
+
+/// An error that names the first row of `logits` (`[n, n_vocab]`) with an infinity or a NaN.
+pub fn check_finite(logits: &[f32], n_vocab: usize) -> Result<(), BackendError> {
+    match logits.chunks_exact(n_vocab).position(|row| row.iter().any(|logit| !logit.is_finite())) {
+        Some(row) => Err(BackendError::NotFinite { row }),
+        None => Ok(()),
+    }
+}

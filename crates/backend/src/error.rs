@@ -1,0 +1,53 @@
+//! What a backend can refuse.
+
+/// Why a backend could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// A logit is infinite or not a number: weights or arithmetic are broken.
+    #[error("the logits of row {row} are not finite (damaged weights? check the file's checksum)")]
+    NotFinite {
+        /// Index among the rows that want logits.
+        row: usize,
+    },
+    /// A token id beyond the vocabulary.
+    #[error("token {token} is outside of the vocabulary of {n_vocab}")]
+    Token {
+        /// What was asked for.
+        token: u32,
+        /// Size of the vocabulary.
+        n_vocab: usize,
+    },
+    /// A row does not continue its sequence.
+    #[error("row at position {found} does not continue its sequence of {expected} positions")]
+    Position {
+        /// Position of the row.
+        found: usize,
+        /// Length of the sequence.
+        expected: usize,
+    },
+    /// A weight's shape or size is not what the program says.
+    #[error("weight `{role}`: found [{n_out}, {n_in}] in {bytes} bytes, expected [{want_out}, {want_in}]")]
+    Weight {
+        /// Role in its section.
+        role: String,
+        /// Channels found.
+        n_out: usize,
+        /// Inputs found.
+        n_in: usize,
+        /// Bytes found.
+        bytes: usize,
+        /// Channels expected.
+        want_out: usize,
+        /// Inputs expected.
+        want_in: usize,
+    },
+    /// This machine cannot run the instruction set asked for.
+    #[error("instruction set `{found}` is not available here (available: {available})")]
+    InstructionSet {
+        /// What was asked for.
+        found: String,
+        /// Names of those that are.
+        available: String,
+    },
+}

@@ -1,0 +1,130 @@
+//! The operations a layer is made of. They are semantic and few, so that each device can do each one its best way.
+
+/// A buffer of floats per row of the batch; its width stands in [`Program::registers`](crate::Program).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Register(pub u8);
+
+/// An index into the weights of the section that the operation stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WeightSlot(pub u16);
+
+/// One operation over all rows of a batch. Bits: `docs/arithmetic.md`, a section for each.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each operation's formula names its fields")]
+pub enum Op {
+    /// `out = scale * table[token]`; `table`: `[n_vocab, width]`.
+    Embed { table: WeightSlot, scale: f32, out: Register },
+    /// `out = rms_norm(input) * weight`, or `out += ...` where `add` is set. No weight: one.
+    Norm { input: Register, weight: Option<WeightSlot>, eps: f32, out: Register, add: bool },
+    /// `out = weight input + bias`, or `out += ...` where `add` is set; `weight`: `[n_out, n_in]`.
+    Linear { input: Register, weight: WeightSlot, bias: Option<WeightSlot>, out: Register, add: bool },
+    /// Appends keys and values to attention state `state` and attends over it.
+    Attend { q: Register, k: Register, v: Register, out: Register, state: u16, spec: Attention },
+    /// Causal convolution, SiLU, gated delta rule, gated norm, in recurrent order.
+    DeltaRule {
+        /// `[n_key_heads * key_dim] * 2 + [n_value_heads * value_dim]`: queries, keys, values before the convolution.
+        qkv: Register,
+        /// Gate of the norm, `[n_value_heads * value_dim]`.
+        z: Register,
+        /// `[n_value_heads]`, before the sigmoid.
+        beta: Register,
+        /// `[n_value_heads]`, before the softplus.
+        alpha: Register,
+        /// `[n_value_heads * value_dim]`.
+        out: Register,
+        /// Taps, `[channels, kernel]`.
+        conv: WeightSlot,
+        /// `-exp(A_log)`, `[n_value_heads]`.
+        decay: WeightSlot,
+        /// `[n_value_heads]`.
+        dt_bias: WeightSlot,
+        /// `[value_dim]`.
+        norm: WeightSlot,
+        state: u16,
+        spec: DeltaRule,
+    },
+    /// `out = c * causal_conv(b * x)` of the three slices `[b, c, x]` of `bcx`.
+    ShortConv {
+        bcx: Register,
+        out: Register,
+        conv: WeightSlot,
+        bias: Option<WeightSlot>,
+        state: u16,
+        spec: ShortConv,
+    },
+    /// `out = activation(gate) * up`.
+    Glu { gate: Register, up: Register, out: Register, activation: Activation },
+    /// Logits of the rows that want them; `weight`: `[n_vocab, width]`; with a cap c, `c * tanh(logit / c)`.
+    Unembed { input: Register, weight: WeightSlot, softcap: Option<f32> },
+}
+
+/// Shapes and switches of [`Op::Attend`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention {
+    /// Query heads; head `h` reads key/value head `h / (n_heads / n_kv_heads)`.
+    pub n_heads: usize,
+    /// Key/value heads.
+    pub n_kv_heads: usize,
+    /// Floats per head.
+    pub head_dim: usize,
+    /// RMS norm of each query head before the rope, `[head_dim]`.
+    pub q_norm: Option<WeightSlot>,
+    /// RMS norm of each key head before the rope, `[head_dim]`.
+    pub k_norm: Option<WeightSlot>,
+    /// Epsilon of both head norms.
+    pub norm_eps: f32,
+    /// Index in [`Program::ropes`](crate::Program); none: positions do not turn heads.
+    pub rope: Option<u8>,
+    /// Keys a query sees, itself included; none: all.
+    pub window: Option<usize>,
+    /// Factor of the scores.
+    pub scale: f32,
+    /// The query register holds per head `[query, gate]`; the result is multiplied by `sigmoid(gate)`.
+    pub gated: bool,
+}
+
+/// Shapes of [`Op::DeltaRule`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeltaRule {
+    /// Query and key heads.
+    pub n_key_heads: usize,
+    /// Value heads, a multiple of `n_key_heads`.
+    pub n_value_heads: usize,
+    /// Floats per query or key head.
+    pub key_dim: usize,
+    /// Floats per value head.
+    pub value_dim: usize,
+    /// Taps of the convolution.
+    pub kernel: usize,
+    /// Epsilon of the gated norm.
+    pub norm_eps: f32,
+    /// Which key head a value head uses.
+    pub order: HeadOrder,
+}
+
+/// How value heads share key heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadOrder {
+    /// Value head h uses key head `h / (n_value_heads / n_key_heads)` (Hugging Face folders).
+    Grouped,
+    /// Value head h uses key head `h % n_key_heads` (GGUF files).
+    Tiled,
+}
+
+/// Shapes of [`Op::ShortConv`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShortConv {
+    /// Channels.
+    pub width: usize,
+    /// Taps.
+    pub kernel: usize,
+}
+
+/// The non-linearity of a gated feed-forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x * sigmoid(x)`.
+    Silu,
+    /// GELU by its tanh approximation.
+    GeluTanh,
+}

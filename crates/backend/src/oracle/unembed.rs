@@ -1,0 +1,15 @@
+//! Logits. `docs/arithmetic.md`, "Unembed".
+
+use super::linear::linear;
+use crate::{Arithmetic, Weight, math};
+
+/// Logits of the rows in `x` (`[n_rows, width]`): `[n_rows, n_vocab]`.
+pub fn unembed(weight: &Weight, arithmetic: Arithmetic, x: &[f32], softcap: Option<f32>) -> Vec<f32> {
+    let mut logits = linear(weight, arithmetic, x);
+    if let Some(cap) = softcap {
+        for logit in &mut logits {
+            *logit = cap * math::tanh(*logit / cap);
+        }
+    }
+    logits
+}

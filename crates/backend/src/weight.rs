@@ -1,0 +1,82 @@
+//! Weights as they are handed to a backend: file blocks behind a cheap, shared handle.
+
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use dewdrop_format::BlockType;
+
+/// Bytes that somebody else keeps alive: a map, a buffer, a staging slot. Cloning shares them.
+#[derive(Clone)]
+pub struct Blocks {
+    owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    range: Range<usize>,
+}
+
+impl Blocks {
+    /// All bytes of `owner`.
+    pub fn new(owner: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Self {
+        let range = 0..(*owner).as_ref().len();
+        Blocks { owner, range }
+    }
+
+    /// The given part of these bytes.
+    ///
+    /// # Panics
+    /// If `range` is not within them.
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        assert!(
+            range.start <= range.end && range.end <= self.range.len(),
+            "slice {range:?} of {:?}",
+            self.range
+        );
+        Blocks {
+            owner: self.owner.clone(),
+            range: self.range.start + range.start..self.range.start + range.end,
+        }
+    }
+}
+
+impl Deref for Blocks {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &(*self.owner).as_ref()[self.range.clone()]
+    }
+}
+
+impl From<Vec<u8>> for Blocks {
+    fn from(bytes: Vec<u8>) -> Self {
+        Blocks::new(Arc::new(bytes))
+    }
+}
+
+impl fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Blocks({} bytes)", self.range.len())
+    }
+}
+
+/// A matrix of `n_out` channels by `n_in` inputs (a vector: one channel), in file order.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    /// How the bytes are read.
+    pub block_type: BlockType,
+    /// Channels.
+    pub n_out: usize,
+    /// Inputs of each channel; a multiple of the block type's length.
+    pub n_in: usize,
+    /// `n_out` runs of `n_in` weights.
+    pub blocks: Blocks,
+}
+
+/// What is done to a small tensor's values between file and backend, so that both file formats mean the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transform {
+    /// Handed over as it lies in the file.
+    None,
+    /// `1 + w`: norms of Gemma and Qwen 3.5 in Hugging Face folders.
+    AddOne,
+    /// `-exp(w)`: the delta rule's decay in Hugging Face folders.
+    NegExp,
+}
