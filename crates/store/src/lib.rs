@@ -1,1 +1,20 @@
-//! Where weights live: mapped or resident.
+//! Where weights live: opening model files, mapping them, and handing weights to whoever computes.
+//!
+//! [`Checkpoint`] is what a model's files hold: its metadata and a list of tensors, with the bytes mapped rather than
+//! read. [`Store`] is the seam between files and backends: [`Store::next_layer`] hands over the sections of a program in
+//! order, again and again, whatever way their weights live ([`Residency`]). This room knows no mathematics beyond the
+//! [`Transform`](dewdrop_backend::Transform)s of small tensors that let both file formats mean the same.
+
+mod aligned;
+mod checkpoint;
+mod error;
+mod gguf_files;
+mod hugging_face;
+mod json;
+mod map;
+mod store;
+mod transform;
+
+pub use checkpoint::{Checkpoint, CheckpointKind};
+pub use error::StoreError;
+pub use store::{LayerWeights, Residency, Store, WeightSource};

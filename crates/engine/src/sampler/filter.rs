@@ -1,0 +1,131 @@
+//! Filters that leave the tokens worth choosing from.
+//!
+//! Everything is decided by logits and ids alone: equal logits rank by id, and sums of probabilities run in f64 over the
+//! ranked tokens in descending order, so that the same logits leave the same tokens everywhere.
+
+use std::cmp::Ordering;
+
+/// A token that may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Its id.
+    pub id: u32,
+    /// Its logit after bias and penalties.
+    pub logit: f32,
+}
+
+/// Larger logits first, lower ids first among equals.
+pub(super) fn rank_order(a: &Candidate, b: &Candidate) -> Ordering {
+    // Adding zero makes -0 equal to 0.
+    (b.logit + 0.0).total_cmp(&(a.logit + 0.0)).then(a.id.cmp(&b.id))
+}
+
+/// Leaves the `k` best, in no order; 0 leaves all.
+pub fn top_k(candidates: &mut Vec<Candidate>, k: usize) {
+    if k == 0 || k >= candidates.len() {
+        return;
+    }
+    candidates.select_nth_unstable_by(k - 1, rank_order);
+    candidates.truncate(k);
+}
+
+/// Leaves the fewest of the best whose probabilities reach `p` together, best first; 1 leaves all.
+pub fn top_p(candidates: &mut Vec<Candidate>, p: f32) {
+    if p >= 1.0 || candidates.is_empty() {
+        return;
+    }
+    candidates.sort_unstable_by(rank_order);
+    let largest = f64::from(candidates[0].logit);
+    let weight = |candidate: &Candidate| libm::exp(f64::from(candidate.logit) - largest);
+    let total: f64 = candidates.iter().map(weight).sum();
+    let enough = f64::from(p) * total;
+    let mut sum = 0.0;
+    let n_below = candidates.iter().take_while(|candidate| reach(&mut sum, weight(candidate)) < enough).count();
+    candidates.truncate(n_below + 1);
+}
+
+/// Leaves those at least `p` times as probable as the best, in the order they stand; 0 leaves all.
+pub fn min_p(candidates: &mut Vec<Candidate>, p: f32) {
+    let Some(largest) = candidates.iter().map(|candidate| candidate.logit).reduce(f32::max) else { return };
+    if p <= 0.0 {
+        return;
+    }
+    let least = f64::from(largest) + libm::log(f64::from(p));
+    candidates.retain(|candidate| f64::from(candidate.logit) >= least);
+}
+
+fn reach(sum: &mut f64, term: f64) -> f64 {
+    *sum += term;
+    *sum
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Few different values, so that there are ties.
+    fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
+        prop::collection::vec(-20i8..20, 1..60).prop_map(|logits| {
+            let candidate = |(id, logit): (usize, i8)| Candidate { id: id as u32, logit: f32::from(logit) * 0.3 };
+            logits.into_iter().enumerate().map(candidate).collect()
+        })
+    }
+
+    fn ranked(candidates: &[Candidate]) -> Vec<Candidate> {
+        let mut ranked = candidates.to_vec();
+        ranked.sort_by(|a, b| b.logit.partial_cmp(&a.logit).unwrap().then(a.id.cmp(&b.id)));
+        ranked
+    }
+
+    fn probabilities(ranked: &[Candidate]) -> Vec<f64> {
+        let total: f64 = ranked.iter().map(|candidate| f64::from(candidate.logit).exp()).sum();
+        ranked.iter().map(|candidate| f64::from(candidate.logit).exp() / total).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn top_k_is_the_start_of_the_ranking(all in candidates(), k in 0usize..70) {
+            let mut left = all.clone();
+            top_k(&mut left, k);
+            let n = if k == 0 { all.len() } else { k.min(all.len()) };
+            prop_assert_eq!(ranked(&left), &ranked(&all)[..n]);
+        }
+
+        #[test]
+        fn top_p_is_the_shortest_start_that_reaches_p(all in candidates(), p in 0.01f32..1.0) {
+            let mut left = all.clone();
+            top_p(&mut left, p);
+            let ranking = ranked(&all);
+            prop_assert_eq!(&left, &ranking[..left.len()]);
+            let probabilities = probabilities(&ranking);
+            let before: f64 = probabilities[..left.len() - 1].iter().sum();
+            let with: f64 = probabilities[..left.len()].iter().sum();
+            prop_assert!(before < f64::from(p) + 1e-9);
+            prop_assert!(with > f64::from(p) - 1e-9);
+        }
+
+        #[test]
+        fn min_p_compares_with_the_best(all in candidates(), p in 0.01f32..1.0) {
+            let mut left = all.clone();
+            min_p(&mut left, p);
+            let ranking = ranked(&all);
+            let probabilities = probabilities(&ranking);
+            // Margins: a logit that stands on the border may fall either way in the naive form.
+            let surely = probabilities.iter().filter(|q| **q > f64::from(p) * probabilities[0] * (1.0 + 1e-9)).count();
+            let perhaps = probabilities.iter().filter(|q| **q > f64::from(p) * probabilities[0] * (1.0 - 1e-9)).count();
+            prop_assert!((surely..=perhaps).contains(&left.len()));
+            prop_assert_eq!(ranked(&left), &ranking[..left.len()]);
+        }
+
+        #[test]
+        fn every_filter_leaves_the_best(all in candidates(), k in 0usize..5, p in 0.001f32..1.0) {
+            let mut left = all.clone();
+            top_k(&mut left, k);
+            top_p(&mut left, p);
+            min_p(&mut left, p);
+            prop_assert_eq!(ranked(&left)[0], ranked(&all)[0]);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A model's files, opened: what they say about themselves, and where each tensor lies.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dewdrop_backend::Blocks;
+use dewdrop_format::{TensorInfo, gguf};
+use serde_json::Value;
+
+use crate::map::Source;
+use crate::{StoreError, gguf_files, hugging_face};
+
+/// What a model's files hold.
+///
+/// Files are mapped, not read. Whoever changes or truncates one while it is open gets wrong answers or a signal from
+/// the operating system; replace files by renaming a new one over the old.
+pub struct Checkpoint {
+    /// Where the model's description comes from.
+    pub kind: CheckpointKind,
+    /// Every tensor by name.
+    pub tensors: BTreeMap<String, TensorInfo>,
+    /// Names and types of tensors in types that are not supported. No error here: parts that are not used may hold them.
+    pub unsupported: Vec<(String, String)>,
+    path: PathBuf,
+    sources: Vec<Source>,
+}
+
+/// A checkpoint's description of its model.
+#[derive(Clone, Debug)]
+pub enum CheckpointKind {
+    /// GGUF metadata; that of the first file where the model is split.
+    Gguf(gguf::Gguf),
+    /// A Hugging Face folder.
+    HuggingFace {
+        /// `config.json`.
+        config: Value,
+        /// `generation_config.json`, if there is one.
+        generation_config: Option<Value>,
+        /// Where it lies, for the tokenizer's files.
+        folder: PathBuf,
+    },
+}
+
+impl Checkpoint {
+    /// Opens a GGUF file (of a split model, any of its files), a `.safetensors` file with `config.json` beside it, or a
+    /// Hugging Face folder.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if path.is_dir() {
+            return hugging_face::open_folder(path);
+        }
+        let source = Source::open(path)?;
+        match Container::of(path, source.bytes())? {
+            Container::Gguf => gguf_files::open(source),
+            Container::Safetensors => hugging_face::open_file(source),
+        }
+    }
+
+    /// A GGUF file that lies in memory, such as one built into the program. `name` stands for its path in messages.
+    pub fn from_static(name: &str, bytes: &'static [u8]) -> Result<Self, StoreError> {
+        Self::from_blocks(name, Blocks::new(Arc::new(bytes)))
+    }
+
+    /// A GGUF file in shared memory. `name` stands for its path in messages.
+    pub fn from_blocks(name: &str, blocks: Blocks) -> Result<Self, StoreError> {
+        gguf_files::parse_whole(Source::from_memory(name, blocks))
+    }
+
+    pub(crate) fn new(
+        kind: CheckpointKind,
+        tensors: BTreeMap<String, TensorInfo>,
+        path: &Path,
+        sources: Vec<Source>,
+    ) -> Self {
+        Checkpoint { kind, tensors, unsupported: Vec::new(), path: path.to_owned(), sources }
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The files it is made of.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().map(Source::path)
+    }
+
+    /// A tensor's bytes as they lie in its file; nothing is copied.
+    ///
+    /// # Panics
+    /// If `tensor` is not of this checkpoint and lies outside its files.
+    pub fn bytes(&self, tensor: &TensorInfo) -> Blocks {
+        let start = usize::try_from(tensor.offset).expect("a mapped file fits the address space");
+        let len = usize::try_from(tensor.len).expect("a mapped file fits the address space");
+        self.sources[tensor.file].bytes().slice(start..start + len)
+    }
+
+    /// Bytes of all tensors.
+    pub fn total_bytes(&self) -> u64 {
+        self.tensors.values().map(|tensor| tensor.len).sum()
+    }
+
+    /// Where a tensor's bytes come from.
+    pub(crate) fn source(&self, tensor: &TensorInfo) -> &Source {
+        &self.sources[tensor.file]
+    }
+}
+
+/// Kinds of files that hold tensors.
+enum Container {
+    Gguf,
+    Safetensors,
+}
+
+impl Container {
+    /// Goes by the first bytes; names can lie.
+    fn of(path: &Path, bytes: &[u8]) -> Result<Self, StoreError> {
+        if bytes.starts_with(b"GGUF") {
+            return Ok(Container::Gguf);
+        }
+        if hugging_face::is_pickle(path, bytes) {
+            return Err(StoreError::Pickle { path: path.to_owned() });
+        }
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if bytes.get(8) == Some(&b'{') || extension.eq_ignore_ascii_case("safetensors") {
+            return Ok(Container::Safetensors);
+        }
+        Err(StoreError::NotAModel { path: path.to_owned(), found: first_bytes(bytes) })
+    }
+}
+
+/// The first bytes as text if they are, else in hexadecimal.
+fn first_bytes(bytes: &[u8]) -> String {
+    let start = &bytes[..bytes.len().min(8)];
+    match std::str::from_utf8(start) {
+        Ok(text) if text.chars().all(|c| !c.is_control()) => format!("`{text}`"),
+        _ => start.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "),
+    }
+}
