@@ -1,0 +1,49 @@
+//! What the user typed, as types. `resolve`, `open` and `read` methods turn it into what the library takes.
+
+mod model;
+mod number;
+mod sampling;
+mod text;
+
+use clap::{Parser, Subcommand};
+
+use crate::command::{chat, completions, convert, eval, inspect, man, run, tokenize};
+
+pub(crate) use model::ModelArguments;
+pub(crate) use number::positive;
+pub(crate) use sampling::SamplingArguments;
+pub(crate) use text::{TextArguments, read_text, without_last_newline};
+
+/// Run open language models on this machine.
+///
+/// Takes GGUF files and Hugging Face folders. Without `-m`, a small built-in model answers, so that every command can
+/// be tried at once.
+#[derive(Debug, Parser)]
+#[command(name = "dewdrop", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Every command: a line here, a line in `command::run`, a file in `command/`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(Box<run::RunArguments>),
+    Chat(Box<chat::ChatArguments>),
+    Inspect(inspect::InspectArguments),
+    Tokenize(tokenize::TokenizeArguments),
+    Convert(convert::ConvertArguments),
+    Eval(eval::EvalArguments),
+    Completions(completions::CompletionsArguments),
+    Man(man::ManArguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,121 @@
+//! Which model, and how it is computed.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use dewdrop::{Arithmetic, Choice, Engine, KvType, Options};
+
+use super::number;
+use crate::command::describe;
+use crate::outcome::WrongUsage;
+
+/// What the built-in model is called in reports.
+const BUILT_IN: &str = "built-in";
+
+/// The model and how it is computed.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct ModelArguments {
+    /// GGUF file, or folder in the form of Hugging Face [default: the built-in model]
+    #[arg(short, long, value_name = "PATH")]
+    model: Option<PathBuf>,
+
+    /// Positions of the context [default: the model's own]
+    #[arg(short, long, visible_alias = "ctx-size", value_name = "N", value_parser = number::positive)]
+    context: Option<usize>,
+
+    /// Threads that compute [default: one per core]
+    #[arg(short, long, value_name = "N", value_parser = number::positive)]
+    threads: Option<usize>,
+
+    /// Dequantize weights and compute in f32: slow, for comparison with references
+    #[arg(long)]
+    exact_math: bool,
+
+    /// How keys and values are kept [default: f16; with --exact-math, f32]
+    #[arg(long, value_name = "TYPE")]
+    kv: Option<Kv>,
+
+    /// Who computes
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    backend: Backend,
+
+    /// Instruction set of the cpu backend [default: the best this machine has]
+    #[arg(long, value_name = "NAME")]
+    isa: Option<String>,
+
+    /// Rows of a prompt per pass
+    #[arg(long, value_name = "N", value_parser = number::positive)]
+    chunk: Option<usize>,
+
+    /// Say on stderr which backend computes and which tensors of the file are used
+    #[arg(long)]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kv {
+    F16,
+    F32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Backend {
+    /// The fast one
+    Cpu,
+    /// Plain loops that define the right bits
+    Oracle,
+}
+
+impl ModelArguments {
+    /// The engine that these arguments ask for.
+    pub(crate) fn open(&self) -> anyhow::Result<Engine> {
+        let options = self.options()?;
+        let engine = match &self.model {
+            Some(path) => Engine::open(path, options)?,
+            None => Engine::built_in(options)?,
+        };
+        if self.verbose {
+            describe::tell(&engine)?;
+        }
+        Ok(engine)
+    }
+
+    /// The file, or what the built-in model is called.
+    pub(crate) fn name(&self) -> String {
+        self.model.as_ref().map_or(BUILT_IN.into(), |path| path.display().to_string())
+    }
+
+    /// Whether no model was named.
+    pub(crate) fn is_built_in(&self) -> bool {
+        self.model.is_none()
+    }
+
+    /// The context asked for.
+    pub(crate) fn context(&self) -> Option<usize> {
+        self.context
+    }
+
+    fn options(&self) -> Result<Options, WrongUsage> {
+        let backend = match (self.backend, &self.isa) {
+            (Backend::Cpu, isa) => Choice::Cpu { isa: isa.clone() },
+            (Backend::Oracle, None) => Choice::Oracle,
+            (Backend::Oracle, Some(_)) => {
+                return Err(WrongUsage(
+                    "--isa: the oracle has no instruction sets (drop one of the two)".into(),
+                ));
+            }
+        };
+        let mut options =
+            Options { threads: self.threads, context: self.context, backend, ..Options::default() };
+        if self.exact_math {
+            options.arithmetic = Arithmetic::Exact;
+        }
+        options.kv = self.kv.map(|kv| match kv {
+            Kv::F16 => KvType::F16,
+            Kv::F32 => KvType::F32,
+        });
+        options.chunk = self.chunk.unwrap_or(options.chunk);
+        Ok(options)
+    }
+}
