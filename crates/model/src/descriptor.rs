@@ -122,8 +122,8 @@ impl Descriptor {
     }
 
     fn check_attention(&self, a: &Attention, place: impl Fn(&str) -> String) -> Result<(), ModelError> {
-        check_product(place("heads x head width"), &[2, a.n_heads, a.head_dim])?;
         check_multiple(place("query heads"), a.n_heads, a.n_kv_heads)?;
+        check_product(place("heads x head width"), &[2, a.n_heads, a.head_dim])?;
         let Some(rope) = a.rope.and_then(|rope| self.ropes.get(usize::from(rope))) else { return Ok(()) };
         let n_turning = 2 * rope.frequencies.len();
         if n_turning == 0 || n_turning > a.head_dim {
@@ -141,21 +141,23 @@ fn check_delta_rule(spec: &DeltaRule, place: impl Fn(&str) -> String) -> Result<
     check_product(place("state of a head"), &[spec.key_dim, spec.value_dim])
 }
 
-fn check_multiple(key: String, n: usize, divisor: usize) -> Result<(), ModelError> {
+fn check_multiple(place: String, n: usize, divisor: usize) -> Result<(), ModelError> {
     if n > 0 && divisor > 0 && n.is_multiple_of(divisor) {
         return Ok(());
     }
-    Err(wrong(key, n, format!("a multiple of the {divisor} heads that they share")))
+    Err(wrong(place, n, format!("a multiple of the {divisor} heads that they share")))
 }
 
 /// Every buffer of a row stays below the limit of a width.
-fn check_product(key: String, factors: &[usize]) -> Result<(), ModelError> {
+fn check_product(place: String, factors: &[usize]) -> Result<(), ModelError> {
     match factors.iter().try_fold(1_usize, |product, &factor| product.checked_mul(factor)) {
         Some(1..=MAX_WIDTH) => Ok(()),
-        product => Err(wrong(key, product.unwrap_or(usize::MAX), format!("1 to {MAX_WIDTH} floats per row"))),
+        product => {
+            Err(wrong(place, product.unwrap_or(usize::MAX), format!("1 to {MAX_WIDTH} floats per row")))
+        }
     }
 }
 
-fn wrong(key: String, found: usize, expected: String) -> ModelError {
-    ModelError::BadValue { key, found: found.to_string(), expected }
+fn wrong(place: String, found: usize, expected: String) -> ModelError {
+    ModelError::BadSizes { place, found, expected }
 }

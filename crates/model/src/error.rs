@@ -19,6 +19,9 @@ pub enum ModelError {
     /// A key's value makes no sense.
     #[error("config key `{key}`: found {found}, expected {expected}")]
     BadValue { key: String, found: String, expected: String },
+    /// Numbers that make sense alone do not fit each other.
+    #[error("{place}: found {found}, expected {expected}")]
+    BadSizes { place: String, found: usize, expected: String },
     /// A key asks for mathematics that is not known here.
     #[error(
         "config key `{key}` is {found}, which changes the mathematics in a way that is not supported{hint}"

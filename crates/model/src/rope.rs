@@ -63,11 +63,7 @@ pub(crate) fn read(config: &Config<'_>, reach: Reach, head_dim: usize) -> Result
     };
     if n_turning < 2 || n_turning > head_dim || !n_turning.is_multiple_of(2) {
         let expected = format!("an even number from 2 to the head width {head_dim}");
-        return Err(ModelError::BadValue {
-            key: "rotary width".into(),
-            found: n_turning.to_string(),
-            expected,
-        });
+        return Err(ModelError::BadSizes { place: "rotary width".into(), found: n_turning, expected });
     }
     let mut frequencies = scaling.frequencies(base, n_turning);
     if reach == Reach::Full {

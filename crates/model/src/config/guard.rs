@@ -106,9 +106,14 @@ pub(super) fn check_metadata(
         let own = key.strip_prefix(architecture).and_then(|rest| rest.strip_prefix('.'));
         let Some(own) = own.filter(|own| !HARMLESS.contains(own) && !read.contains(key)) else { continue };
         let value = to_json(value);
-        let usual = if own == "attention.causal" { value == true } else { says_nothing(&value) };
-        let multiplies = own.ends_with("scale") || own.ends_with("factor");
-        if !usual && !(multiplies && value.as_f64() == Some(1.0)) {
+        let is_usual = match own {
+            "attention.causal" => value == true,
+            _ if own.ends_with("scale") || own.ends_with("factor") => {
+                matches!(value.as_f64(), Some(0.0 | 1.0))
+            }
+            _ => says_nothing(&value),
+        };
+        if !is_usual {
             return Err(ModelError::unsupported(key, &value, ""));
         }
     }

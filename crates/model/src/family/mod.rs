@@ -13,10 +13,10 @@ mod qwen3_5;
 
 use dewdrop_backend::{Activation, Pairing};
 
-use crate::config::Config;
+use crate::config::{Config, SourceKind};
 use crate::descriptor::Descriptor;
 use crate::error::ModelError;
-use crate::names::Names;
+use crate::names::{self, Names};
 
 /// Every family that can be run.
 pub const FAMILIES: &[&Family] =
@@ -49,5 +49,10 @@ impl Family {
     /// The family of this name.
     pub fn named(name: &str) -> Option<&'static Family> {
         FAMILIES.iter().find(|family| family.name == name).copied()
+    }
+
+    /// The usual name of the tensor that plays a role, at the top level or in a layer.
+    pub fn tensor_name(&self, kind: SourceKind, layer: Option<usize>, role: &str) -> String {
+        names::file_names(self, kind, layer, role).swap_remove(0)
     }
 }
