@@ -1,1 +1,29 @@
-//! The fast CPU backend.
+//! The fast CPU backend: the oracle's bits at the machine's speed.
+//!
+//! [`Cpu`] takes a program's operations one after another ([`mod@op`]), cuts each into tasks, and a pool of threads runs
+//! them ([`pool`]). Tasks call kernels ([`body`]), each written once over sixteen lanes ([`lanes`]) and compiled for
+//! every instruction set ([`isa`]). Quantized weights are unpacked from file blocks into panels of sixteen channels
+//! ([`unpack`], [`panel`]), which serve all rows of the batch.
+//!
+//! Nothing here defines a result: `docs/arithmetic.md` does, and tests compare every kernel on every instruction set,
+//! and whole programs, with the oracle, bit for bit.
+
+// Kernels index small arrays by constant counts, which the compiler unrolls into registers; iterators with closures
+// would have to be inlined to be compiled with the instruction set enabled.
+#![allow(clippy::needless_range_loop, reason = "see above")]
+
+mod activations;
+mod body;
+mod cpu;
+mod disjoint;
+mod isa;
+mod lanes;
+mod loaded;
+mod op;
+mod panel;
+mod pass;
+mod pool;
+mod registers;
+mod unpack;
+
+pub use cpu::{Cpu, instruction_sets};

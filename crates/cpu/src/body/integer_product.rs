@@ -1,0 +1,222 @@
+//! A panel of sixteen channels times quantized rows: the kernel under all quantized matrices.
+
+use crate::activations::{Activations, RowPart};
+use crate::disjoint::Disjoint;
+use crate::lanes::{Floats, Job, Lanes};
+use crate::panel::{CHANNELS, Form, Part, Range};
+
+/// Where a product's values go: `[n_rows, n_out]`, of which this one owns some columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) out: Disjoint<'a, f32>,
+    pub(crate) n_out: usize,
+    /// The first of this product's channels, and their number: at most sixteen.
+    pub(crate) channel: usize,
+    pub(crate) n_channels: usize,
+    /// Whether there are values of earlier spans to add to.
+    pub(crate) first: bool,
+    /// What follows the last span.
+    pub(crate) end: Option<End<'a>>,
+}
+
+/// `out = old + (out + bias)`.
+#[derive(Clone, Copy)]
+pub(crate) struct End<'a> {
+    /// `[n_out]`.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// `[n_rows, n_out]`.
+    pub(crate) old: Option<&'a [f32]>,
+}
+
+impl Target<'_> {
+    /// Takes one span's values of a row.
+    ///
+    /// # Safety
+    /// These columns are the present task's alone.
+    #[inline(always)]
+    pub(crate) unsafe fn put<L: Lanes>(&self, l: L, row: usize, y: L::F) {
+        let at = row * self.n_out + self.channel;
+        // SAFETY: by the caller.
+        let out = unsafe { self.out.part(at..at + self.n_channels) };
+        let mut values = Floats::ZERO;
+        if !self.first {
+            values.0[..out.len()].copy_from_slice(out);
+        }
+        let y = if self.first { y } else { l.add(l.load(&values.0), y) };
+        l.store(y, &mut values.0);
+        if let Some(end) = self.end {
+            if let Some(bias) = end.bias {
+                add(&mut values.0, &bias[self.channel..][..self.n_channels]);
+            }
+            if let Some(old) = end.old {
+                add(&mut values.0, &old[at..at + self.n_channels]);
+            }
+        }
+        out.copy_from_slice(&values.0[..out.len()]);
+    }
+}
+
+#[inline(always)]
+fn add(values: &mut [f32; CHANNELS], terms: &[f32]) {
+    for (value, term) in values.iter_mut().zip(terms) {
+        *value += term;
+    }
+}
+
+/// One span of sixteen channels for all rows. The parameters are the panel's [`Form`]; `STEPS` is that of
+/// [`Range::Small`], or 0 for [`Range::Signed`].
+struct Product<'a, const GROUP: usize, const MINIMA: bool, const STEPS: usize> {
+    panel: Part<'a>,
+    bias: i32,
+    activations: &'a Activations,
+    first_input: usize,
+    target: Target<'a>,
+}
+
+/// Multiplies a span, `panel`, with all rows.
+///
+/// # Safety
+/// The target's columns are the present task's alone.
+pub(crate) unsafe fn product(
+    isa: crate::isa::Isa,
+    form: Form,
+    panel: Part<'_>,
+    activations: &Activations,
+    first_input: usize,
+    target: Target<'_>,
+) {
+    macro_rules! run {
+        ($group:literal, $minima:literal, $steps:literal, $bias:expr) => {
+            isa.run(Product::<$group, $minima, $steps> {
+                panel,
+                bias: $bias,
+                activations,
+                first_input,
+                target,
+            })
+        };
+    }
+    match (form.group, form.minima, form.range) {
+        (32, false, Range::Signed) => run!(32, false, 0, 0),
+        (32, true, Range::Signed) => run!(32, true, 0, 0),
+        (16, false, Range::Signed) => run!(16, false, 0, 0),
+        (16, true, Range::Signed) => run!(16, true, 0, 0),
+        (32, false, Range::Small { bias, steps: 8 }) => run!(32, false, 8, bias),
+        (32, false, Range::Small { bias, steps: 4 }) => run!(32, false, 4, bias),
+        (32, true, Range::Small { bias, steps: 8 }) => run!(32, true, 8, bias),
+        (32, true, Range::Small { bias, steps: 4 }) => run!(32, true, 4, bias),
+        (16, false, Range::Small { bias, steps: 4 }) => run!(16, false, 4, bias),
+        (16, false, Range::Small { bias, steps: 2 }) => run!(16, false, 2, bias),
+        (16, true, Range::Small { bias, steps: 4 }) => run!(16, true, 4, bias),
+        _ => unreachable!("no block type has the form {form:?}"),
+    }
+}
+
+impl<const GROUP: usize, const MINIMA: bool, const STEPS: usize> Job for Product<'_, GROUP, MINIMA, STEPS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let n_rows = self.activations.n_rows();
+        let mut row = 0;
+        while row + 4 <= n_rows {
+            self.rows::<L, 4>(l, row);
+            row += 4;
+        }
+        if row + 2 <= n_rows {
+            self.rows::<L, 2>(l, row);
+            row += 2;
+        }
+        if row < n_rows {
+            self.rows::<L, 1>(l, row);
+        }
+    }
+}
+
+impl<const GROUP: usize, const MINIMA: bool, const STEPS: usize> Product<'_, GROUP, MINIMA, STEPS> {
+    /// A tile of `ROWS` rows.
+    #[inline(always)]
+    fn rows<L: Lanes, const ROWS: usize>(&self, l: L, first_row: usize) {
+        let n_inputs = 4 * self.panel.steps.len();
+        let mut rows = [self.activations.part(first_row, self.first_input, n_inputs, GROUP); ROWS];
+        for r in 1..ROWS {
+            rows[r] = self.activations.part(first_row + r, self.first_input, n_inputs, GROUP);
+        }
+        let values = self.tile(l, &rows);
+        for r in 0..ROWS {
+            // SAFETY: the columns are this task's alone (`product`'s contract).
+            unsafe { self.target.put(l, first_row + r, values[r]) };
+        }
+    }
+
+    /// A span's values: a chain over groups.
+    #[inline(always)]
+    fn tile<L: Lanes, const ROWS: usize>(&self, l: L, rows: &[RowPart<'_>; ROWS]) -> [L::F; ROWS] {
+        let mut acc = [l.splat(0.0); ROWS];
+        for (g, weight_scales) in self.panel.scales.iter().enumerate() {
+            let sums = self.integer_sums(l, g, rows);
+            let weight_scales = l.load(&weight_scales.0);
+            for r in 0..ROWS {
+                let s = rows[r].scales[g * GROUP / 32];
+                let sum = l.to_float(sums[r]);
+                acc[r] = l.fma(sum, l.mul(weight_scales, l.splat(s)), acc[r]);
+                if MINIMA {
+                    let minima = l.load(&self.panel.minima[g].0);
+                    acc[r] = l.fma(minima, l.splat(rows[r].sums[g] as f32 * s), acc[r]);
+                }
+            }
+        }
+        acc
+    }
+
+    /// Exact sums of one group's products.
+    #[inline(always)]
+    fn integer_sums<L: Lanes, const ROWS: usize>(
+        &self,
+        l: L,
+        g: usize,
+        rows: &[RowPart<'_>; ROWS],
+    ) -> [L::I; ROWS] {
+        let bias = if STEPS == 0 { L::WIDE_BIAS } else { self.bias };
+        let n_steps = GROUP / 4;
+        let steps = &self.panel.steps[g * n_steps..][..n_steps];
+        let mut sums = [l.splat_int(0); ROWS];
+        let mut q = [&rows[0].q[..0]; ROWS];
+        for r in 0..ROWS {
+            q[r] = &rows[r].q[g * n_steps..][..n_steps];
+            if bias != 0 {
+                sums[r] = l.splat_int(-bias * rows[r].sums[g]);
+            }
+        }
+        if STEPS == 0 {
+            for k in 0..n_steps {
+                let weights = l.load_bytes(&steps[k].0);
+                for r in 0..ROWS {
+                    sums[r] = l.wide_products(sums[r], weights, four(l, q[r][k]));
+                }
+            }
+            return sums;
+        }
+        let mut first = 0;
+        while first < n_steps {
+            let mut partial = [l.no_products(); ROWS];
+            for k in first..first + STEPS {
+                let weights = l.load_bytes(&steps[k].0);
+                for r in 0..ROWS {
+                    partial[r] = l.products(partial[r], weights, four(l, q[r][k]));
+                }
+            }
+            for r in 0..ROWS {
+                sums[r] = l.widen(sums[r], partial[r]);
+            }
+            first += STEPS;
+        }
+        sums
+    }
+}
+
+/// Four activations, for all channels.
+#[inline(always)]
+fn four<L: Lanes>(l: L, q: [i8; 4]) -> L::I {
+    l.splat_int(i32::from_le_bytes(q.map(i8::cast_unsigned)))
+}

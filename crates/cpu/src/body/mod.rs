@@ -1,0 +1,11 @@
+//! Kernels: one body per operation, generic over [`crate::lanes::Lanes`].
+
+pub(crate) mod attend;
+pub(crate) mod conv;
+pub(crate) mod delta_rule;
+pub(crate) mod float_product;
+pub(crate) mod glu;
+pub(crate) mod integer_product;
+pub(crate) mod math;
+pub(crate) mod norm;
+pub(crate) mod quantize;

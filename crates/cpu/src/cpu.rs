@@ -1,0 +1,119 @@
+//! The backend: weights, sequences, passes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dewdrop_backend::check_finite;
+use dewdrop_backend::state::Sequences;
+use dewdrop_backend::{
+    Arithmetic, Backend, BackendError, KvType, LoadedId, Program, Register, Row, SequenceId, Weight,
+};
+
+use crate::isa::Isa;
+use crate::loaded::Loaded;
+use crate::pass::Pass;
+use crate::pool::Pool;
+
+/// Runs programs on this machine's cores, with the oracle's bits.
+pub struct Cpu {
+    program: Arc<Program>,
+    loaded: BTreeMap<u32, Loaded>,
+    next_id: u32,
+    pass: Pass,
+}
+
+/// The environment variable that names the instruction set where no option does.
+const ISA_VARIABLE: &str = "DEWDROP_ISA";
+
+impl Cpu {
+    /// A backend for a program, without weights or sequences. `threads` work in a pass, the caller's included (best:
+    /// one per physical core). `isa` names an instruction set, one of [`instruction_sets`]; else the environment's
+    /// `DEWDROP_ISA` does; else it is the fastest.
+    ///
+    /// # Errors
+    /// If this machine does not have the instruction set.
+    pub fn new(
+        program: Arc<Program>,
+        arithmetic: Arithmetic,
+        kv: KvType,
+        threads: usize,
+        isa: Option<&str>,
+    ) -> Result<Self, BackendError> {
+        let variable = std::env::var(ISA_VARIABLE).ok();
+        let isa = Isa::choose(isa.or(variable.as_deref()))?;
+        let sequences = Sequences::new(program.clone(), kv);
+        let pass = Pass::new(&program, isa, Pool::new(threads), arithmetic, sequences);
+        Ok(Cpu { program, loaded: BTreeMap::new(), next_id: 0, pass })
+    }
+
+    /// What the open sequences keep.
+    pub fn sequences(&self) -> &Sequences {
+        &self.pass.sequences
+    }
+}
+
+/// Names of the instruction sets that this machine has, fastest first.
+pub fn instruction_sets() -> Vec<&'static str> {
+    Isa::available().into_iter().map(Isa::name).collect()
+}
+
+impl Backend for Cpu {
+    fn name(&self) -> String {
+        let exact = if self.pass.arithmetic == Arithmetic::Exact { ", exact" } else { "" };
+        let (isa, n) = (self.pass.isa.name(), self.pass.pool.threads());
+        format!("cpu ({isa}, {n} thread{}{exact})", if n == 1 { "" } else { "s" })
+    }
+
+    fn n_vocab(&self) -> usize {
+        self.program.n_vocab
+    }
+
+    fn load(&mut self, section: usize, weights: Vec<Weight>) -> Result<LoadedId, BackendError> {
+        let loaded = Loaded::new(section, &self.program.sections[section], weights)?;
+        let id = self.next_id;
+        self.next_id += 1;
+        self.loaded.insert(id, loaded);
+        Ok(LoadedId(id))
+    }
+
+    fn unload(&mut self, id: LoadedId) {
+        self.loaded.remove(&id.0);
+    }
+
+    fn open_sequence(&mut self) -> SequenceId {
+        self.pass.sequences.open()
+    }
+
+    fn close_sequence(&mut self, id: SequenceId) {
+        self.pass.sequences.close(id);
+    }
+
+    fn truncate(&mut self, id: SequenceId, position: usize) -> bool {
+        self.pass.sequences.get_mut(id).truncate(position)
+    }
+
+    fn begin(&mut self, rows: &[Row]) -> Result<(), BackendError> {
+        self.pass.sequences.begin(rows)?;
+        self.pass.begin(rows);
+        Ok(())
+    }
+
+    fn run(&mut self, section: usize, weights: LoadedId) -> Result<(), BackendError> {
+        let loaded =
+            self.loaded.get(&weights.0).unwrap_or_else(|| panic!("weights {} are not loaded", weights.0));
+        assert_eq!(loaded.section, section, "weights {} belong to another section", weights.0);
+        for op in &self.program.sections[section].ops {
+            self.pass.execute(op, loaded);
+        }
+        Ok(())
+    }
+
+    fn logits(&mut self) -> Result<&[f32], BackendError> {
+        check_finite(&self.pass.logits, self.program.n_vocab)?;
+        Ok(&self.pass.logits)
+    }
+
+    fn read(&mut self, register: Register) -> Vec<f32> {
+        self.pass.registers.get(register).to_vec()
+    }
+}

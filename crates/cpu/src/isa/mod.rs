@@ -1,0 +1,57 @@
+//! Instruction sets: which ones this machine has, and running a job on one of them.
+
+use dewdrop_backend::BackendError;
+
+use crate::lanes::Job;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod portable;
+
+/// An instruction set that this machine has: a value of it is made only after detection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Isa {
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+    Portable(portable::Portable),
+}
+
+impl Isa {
+    /// Those of this machine, fastest first; the portable one is last.
+    pub(crate) fn available() -> Vec<Isa> {
+        let found = [
+            #[cfg(target_arch = "x86_64")]
+            avx2::Avx2::detect().map(Isa::Avx2),
+            Some(Isa::Portable(portable::Portable)),
+        ];
+        found.into_iter().flatten().collect()
+    }
+
+    /// The one of this name, or the fastest.
+    pub(crate) fn choose(name: Option<&str>) -> Result<Isa, BackendError> {
+        let available = Isa::available();
+        let found = available.iter().find(|isa| name.is_none_or(|name| name == isa.name()));
+        found.copied().ok_or_else(|| BackendError::InstructionSet {
+            found: name.unwrap_or_default().to_owned(),
+            available: available.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// For people and for choosing.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => "avx2",
+            Isa::Portable(_) => "portable",
+        }
+    }
+
+    /// Runs a job with this instruction set enabled.
+    pub(crate) fn run<J: Job>(self, job: J) -> J::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(lanes) => lanes.run(job),
+            Isa::Portable(lanes) => job.run(lanes),
+        }
+    }
+}

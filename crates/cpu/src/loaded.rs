@@ -1,0 +1,106 @@
+//! A section's weights as kernels want them.
+
+use dewdrop_backend::{BackendError, Op, Section, Weight, WeightSlot, WeightSpec};
+
+/// By slot: matrices stay file blocks, small tensors become f32.
+pub(crate) struct Loaded {
+    pub(crate) section: usize,
+    weights: Vec<LoadedWeight>,
+}
+
+enum LoadedWeight {
+    Matrix(Weight),
+    Vector(Vec<f32>),
+}
+
+/// What an operation uses a slot as.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    Vector,
+    Matrix,
+    /// Taps of a convolution, turned from `[channels, kernel]` to `[kernel, channels]`: channels are lanes.
+    Taps,
+}
+
+impl Loaded {
+    pub(crate) fn new(index: usize, section: &Section, weights: Vec<Weight>) -> Result<Self, BackendError> {
+        let (found, want) = (weights.len(), section.weights.len());
+        assert_eq!(found, want, "weights of section `{}`", section.name);
+        let load = |(slot, (weight, spec)): (usize, (Weight, &WeightSpec))| {
+            check(&weight, spec)?;
+            let uses = section.ops.iter().map(|op| usage(op, slot));
+            Ok(match uses.max().unwrap_or(Use::Vector) {
+                Use::Matrix => LoadedWeight::Matrix(weight),
+                Use::Vector => LoadedWeight::Vector(decode(&weight)),
+                Use::Taps => LoadedWeight::Vector(turned(&decode(&weight), weight.n_out, weight.n_in)),
+            })
+        };
+        let weights = weights.into_iter().zip(&section.weights).enumerate().map(load);
+        Ok(Loaded { section: index, weights: weights.collect::<Result<_, _>>()? })
+    }
+
+    pub(crate) fn matrix(&self, slot: WeightSlot) -> &Weight {
+        match &self.weights[usize::from(slot.0)] {
+            LoadedWeight::Matrix(weight) => weight,
+            LoadedWeight::Vector(_) => panic!("weight slot {} is used as matrix and as vector", slot.0),
+        }
+    }
+
+    pub(crate) fn vector(&self, slot: WeightSlot) -> &[f32] {
+        match &self.weights[usize::from(slot.0)] {
+            LoadedWeight::Vector(values) => values,
+            LoadedWeight::Matrix(_) => panic!("weight slot {} is used as matrix and as vector", slot.0),
+        }
+    }
+
+    pub(crate) fn optional(&self, slot: Option<WeightSlot>) -> Option<&[f32]> {
+        slot.map(|slot| self.vector(slot))
+    }
+}
+
+/// What `op` uses the slot as; a vector if it does not.
+fn usage(op: &Op, slot: usize) -> Use {
+    match op {
+        Op::Embed { table: used, .. }
+        | Op::Linear { weight: used, .. }
+        | Op::Unembed { weight: used, .. }
+            if usize::from(used.0) == slot =>
+        {
+            Use::Matrix
+        }
+        Op::DeltaRule { conv: used, .. } | Op::ShortConv { conv: used, .. }
+            if usize::from(used.0) == slot =>
+        {
+            Use::Taps
+        }
+        _ => Use::Vector,
+    }
+}
+
+/// Refuses a weight whose shape or bytes are not what the section wants.
+fn check(weight: &Weight, spec: &WeightSpec) -> Result<(), BackendError> {
+    let block = weight.block_type.block();
+    let bytes = (spec.n_in / block.len).checked_mul(spec.n_out).and_then(|n| n.checked_mul(block.bytes));
+    let shape = (weight.n_out, weight.n_in) == (spec.n_out, spec.n_in) && spec.n_in.is_multiple_of(block.len);
+    if shape && bytes == Some(weight.blocks.len()) {
+        return Ok(());
+    }
+    Err(BackendError::Weight {
+        role: spec.role.clone(),
+        n_out: weight.n_out,
+        n_in: weight.n_in,
+        bytes: weight.blocks.len(),
+        want_out: spec.n_out,
+        want_in: spec.n_in,
+    })
+}
+
+fn decode(weight: &Weight) -> Vec<f32> {
+    let mut values = vec![0.0; weight.n_out * weight.n_in];
+    (weight.block_type.block().decode)(&weight.blocks, &mut values);
+    values
+}
+
+fn turned(values: &[f32], n_out: usize, n_in: usize) -> Vec<f32> {
+    (0..n_out * n_in).map(|i| values[i % n_out * n_in + i / n_out]).collect()
+}

@@ -1,0 +1,89 @@
+//! Panels: quantized weights of sixteen channels as the product wants them.
+//!
+//! Lane j of everything is channel j. A step holds four consecutive inputs of each channel, so that one instruction
+//! multiplies them with four activations; a group's scales, and minima, of all channels stand together. A panel is
+//! unpacked from file blocks right before it is used ([`crate::unpack`]) and serves all rows of the batch.
+
+use crate::lanes::{Bytes, Floats};
+
+/// Channels of a panel.
+pub(crate) const CHANNELS: usize = 16;
+/// Inputs whose products are summed before they join the others (`docs/arithmetic.md`, "Linear").
+pub(crate) const SPAN: usize = 1024;
+/// Weights that share a scale, at least.
+const MIN_GROUP: usize = 16;
+
+/// How a panel's bytes are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// Weights that share a scale: 32 or 16.
+    pub(crate) group: usize,
+    /// Whether groups have a minimum.
+    pub(crate) minima: bool,
+    pub(crate) range: Range,
+}
+
+/// Which integers a panel holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Range {
+    /// Any signed bytes.
+    Signed,
+    /// Unsigned bytes that are the weights plus `bias`, so small that the products of two neighbours, summed over
+    /// `steps` (8, 4 or 2) steps, fit into 16 signed bits: not above 15, 31 or 63.
+    Small { bias: i32, steps: usize },
+}
+
+/// Sixteen channels of a span.
+pub(crate) struct Panel {
+    steps: [Bytes; SPAN / 4],
+    scales: [Floats; SPAN / MIN_GROUP],
+    minima: [Floats; SPAN / MIN_GROUP],
+}
+
+impl Panel {
+    pub(crate) fn new() -> Box<Panel> {
+        Box::new(Panel {
+            steps: [Bytes::ZERO; SPAN / 4],
+            scales: [Floats::ZERO; SPAN / MIN_GROUP],
+            minima: [Floats::ZERO; SPAN / MIN_GROUP],
+        })
+    }
+
+    /// The part that `n_inputs` from `first` on take.
+    pub(crate) fn part_mut(&mut self, form: Form, first: usize, n_inputs: usize) -> PartMut<'_> {
+        let (first_group, n_groups) = (first / form.group, n_inputs / form.group);
+        PartMut {
+            steps: &mut self.steps[first / 4..][..n_inputs / 4],
+            scales: &mut self.scales[first_group..][..n_groups],
+            minima: &mut self.minima[first_group..][..if form.minima { n_groups } else { 0 }],
+        }
+    }
+
+    /// The first `n_inputs`.
+    pub(crate) fn part(&self, form: Form, n_inputs: usize) -> Part<'_> {
+        let n_groups = n_inputs / form.group;
+        Part {
+            steps: &self.steps[..n_inputs / 4],
+            scales: &self.scales[..n_groups],
+            minima: &self.minima[..if form.minima { n_groups } else { 0 }],
+        }
+    }
+}
+
+/// A panel's content, wherever it lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    /// `[n_inputs / 4]`.
+    pub(crate) steps: &'a [Bytes],
+    /// `[n_groups]`.
+    pub(crate) scales: &'a [Floats],
+    /// `[n_groups]`, or empty.
+    pub(crate) minima: &'a [Floats],
+}
+
+/// A panel's content, to be written.
+pub(crate) struct PartMut<'a> {
+    pub(crate) steps: &'a mut [Bytes],
+    pub(crate) scales: &'a mut [Floats],
+    pub(crate) minima: &'a mut [Floats],
+}

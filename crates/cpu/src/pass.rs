@@ -1,0 +1,99 @@
+//! One pass over some rows: what operations read and write besides weights.
+
+use std::collections::BTreeMap;
+
+use dewdrop_backend::rope::RopeTable;
+use dewdrop_backend::state::Sequences;
+use dewdrop_backend::{Arithmetic, Op, Program, Row, SequenceId};
+
+use crate::isa::Isa;
+use crate::loaded::Loaded;
+use crate::op::attend::{Heads, Inputs};
+use crate::op::delta_rule;
+use crate::pool::Pool;
+use crate::registers::Registers;
+
+/// The machine and the present pass.
+pub(crate) struct Pass {
+    pub(crate) isa: Isa,
+    pub(crate) pool: Pool,
+    pub(crate) arithmetic: Arithmetic,
+    pub(crate) sequences: Sequences,
+    pub(crate) ropes: Vec<RopeTable>,
+    pub(crate) rows: Vec<Row>,
+    /// Rows of each sequence, in ascending positions.
+    pub(crate) by_sequence: BTreeMap<SequenceId, Vec<usize>>,
+    pub(crate) registers: Registers,
+    pub(crate) logits: Vec<f32>,
+    pub(crate) n_vocab: usize,
+}
+
+impl Pass {
+    pub(crate) fn new(
+        program: &Program,
+        isa: Isa,
+        pool: Pool,
+        arithmetic: Arithmetic,
+        sequences: Sequences,
+    ) -> Self {
+        Pass {
+            isa,
+            pool,
+            arithmetic,
+            sequences,
+            ropes: program.ropes.iter().map(RopeTable::new).collect(),
+            rows: Vec::new(),
+            by_sequence: BTreeMap::new(),
+            registers: Registers::new(program),
+            logits: Vec::new(),
+            n_vocab: program.n_vocab,
+        }
+    }
+
+    /// Starts with rows that the sequences have accepted.
+    pub(crate) fn begin(&mut self, rows: &[Row]) {
+        self.rows = rows.to_vec();
+        self.by_sequence.clear();
+        for (i, row) in rows.iter().enumerate() {
+            self.by_sequence.entry(row.sequence).or_default().push(i);
+        }
+        let end = rows.iter().map(|row| row.position + 1).max().unwrap_or(0);
+        for rope in &mut self.ropes {
+            rope.reserve(end);
+        }
+        self.registers.begin(rows.len());
+        self.logits.clear();
+    }
+
+    /// Runs one operation for all rows.
+    pub(crate) fn execute(&mut self, op: &Op, weights: &Loaded) {
+        match op {
+            Op::Embed { table, scale, out } => self.embed(weights.matrix(*table), *scale, *out),
+            Op::Norm { input, weight, eps, out, add } => {
+                self.norm(*input, weights.optional(*weight), *eps, *out, *add);
+            }
+            Op::Linear { input, weight, bias, out, add } => {
+                self.linear(*input, weights.matrix(*weight), weights.optional(*bias), *out, *add);
+            }
+            Op::Attend { q, k, v, out, state, spec } => {
+                let heads = Heads::new(spec, weights);
+                self.attend(spec, heads, Inputs { q: *q, k: *k, v: *v }, *out, *state);
+            }
+            Op::DeltaRule { qkv, z, beta, alpha, out, conv, decay, dt_bias, norm, state, spec } => {
+                let inputs = delta_rule::Inputs { qkv: *qkv, z: *z, beta: *beta, alpha: *alpha };
+                let weights = delta_rule::Weights {
+                    taps: weights.vector(*conv),
+                    decay: weights.vector(*decay),
+                    dt_bias: weights.vector(*dt_bias),
+                    norm: weights.vector(*norm),
+                };
+                self.delta_rule(spec, weights, inputs, *out, *state);
+            }
+            Op::ShortConv { bcx, out, conv, bias, state, spec } => {
+                self.short_conv(spec, weights.vector(*conv), weights.optional(*bias), *bcx, *out, *state);
+            }
+            Op::Glu { gate, up, out, activation } => self.glu(*gate, *up, *out, *activation),
+            Op::Unembed { input, weight, softcap } => self.unembed(*input, weights.matrix(*weight), *softcap),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Threads that share out the tasks of one operation after another.
+//!
+//! A pass is some hundreds of short operations, so starting one must cost about a microsecond, not a system call:
+//! workers spin for a moment after their last task before they sleep. And no operation may wait for a worker that the
+//! system has put aside: whoever is awake takes tasks from a common counter, the caller included, and the caller waits
+//! only for workers that have joined in. So more threads than cores work, only slower.
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long a worker looks for the next operation before it sleeps.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// What runs for each (worker, task).
+type Task<'a> = dyn Fn(usize, usize) + Sync + 'a;
+
+/// Some threads, started once.
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// A pool in which `threads` threads work, one of them the caller's own.
+    pub(crate) fn new(threads: usize) -> Self {
+        let shared = Arc::new(Shared::default());
+        let spawn = |worker| {
+            let shared = shared.clone();
+            thread::Builder::new()
+                .name(format!("dewdrop-{worker}"))
+                .spawn(move || shared.work(worker))
+                .expect("the system can start a thread")
+        };
+        let workers = (1..threads.max(1)).map(spawn).collect();
+        Pool { shared, workers }
+    }
+
+    /// Threads that take tasks, the caller included.
+    pub(crate) fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Calls `task(worker, i)` once for each `i` below `n_tasks`, on all threads, and returns when all are done.
+    /// `worker` is below [`Pool::threads`], and no two calls with the same one overlap.
+    ///
+    /// # Panics
+    /// If a task does, with its message, after all threads have left their tasks.
+    pub(crate) fn run(&mut self, n_tasks: usize, task: &Task<'_>) {
+        if n_tasks <= 1 || self.workers.is_empty() {
+            return (0..n_tasks).for_each(|i| task(0, i));
+        }
+        self.shared.open(task, n_tasks);
+        self.shared.take_tasks(0, task, n_tasks);
+        self.shared.close();
+        if let Some(panic) = lock(&self.shared.panic).take() {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.state.fetch_or(STOP, Ordering::SeqCst);
+        self.shared.wake();
+        for worker in self.workers.drain(..) {
+            // A worker catches its tasks' panics, so it cannot have died of one.
+            let _ = worker.join();
+        }
+    }
+}
+
+/// Bits of [`Shared::state`]: workers in the present job, then two flags, then the number of the job.
+const WORKERS: u64 = 0xffff;
+const OPEN: u64 = 1 << 16;
+const STOP: u64 = 1 << 17;
+const JOB: u64 = 1 << 32;
+
+#[derive(Default)]
+struct Shared {
+    state: AtomicU64,
+    /// Written only by the caller while the state is not open and counts no worker; read only by workers that it counts.
+    job: UnsafeCell<Option<Job>>,
+    next: AtomicUsize,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    sleepers: AtomicUsize,
+    bed: Mutex<()>,
+    bell: Condvar,
+}
+
+#[derive(Clone, Copy)]
+struct Job {
+    task: *const Task<'static>,
+    n_tasks: usize,
+}
+
+// SAFETY: everything but `job` is Sync by itself; access to `job` is ordered by `state` as its comment says. The task
+// that it points to is Sync, and lives until `close` has seen every joined worker leave.
+unsafe impl Sync for Shared {}
+// SAFETY: as above; a `Job` may be used from any thread while the pointer is valid.
+unsafe impl Send for Shared {}
+
+impl Shared {
+    /// Publishes a job and wakes sleepers.
+    fn open(&self, task: &Task<'_>, n_tasks: usize) {
+        // SAFETY: only the lifetime changes. Workers use the pointer while `state` counts them, and `close`, which
+        // `Pool::run` calls before `task` can end (`take_tasks` does not unwind), waits until it counts none.
+        let task = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(task) };
+        // SAFETY: the state is closed and counts no worker (`close` saw to it), and `Pool::run` has the pool for itself.
+        unsafe { *self.job.get() = Some(Job { task, n_tasks }) };
+        self.next.store(0, Ordering::Relaxed);
+        // One addition: the next job's number, and the open bit, which was clear.
+        self.state.fetch_add(JOB + OPEN, Ordering::SeqCst);
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            self.wake();
+        }
+    }
+
+    /// Lets no more workers in, and waits for those inside.
+    fn close(&self) {
+        let mut state = self.state.fetch_and(!OPEN, Ordering::AcqRel);
+        let mut spins = 0;
+        while state & WORKERS != 0 {
+            // The worker may need this very core.
+            if spins < 2000 {
+                std::hint::spin_loop()
+            } else {
+                thread::yield_now()
+            }
+            spins += 1;
+            state = self.state.load(Ordering::Acquire);
+        }
+    }
+
+    /// Takes tasks until none is left; keeps a panic for the caller.
+    fn take_tasks(&self, worker: usize, task: &Task<'_>, n_tasks: usize) {
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                let i = self.next.fetch_add(1, Ordering::Relaxed);
+                if i >= n_tasks {
+                    break;
+                }
+                task(worker, i);
+            }
+        }));
+        if let Err(panic) = result {
+            // Nobody begins another task. Half the range, so that further additions cannot wrap.
+            self.next.store(usize::MAX / 2, Ordering::Relaxed);
+            lock(&self.panic).get_or_insert(panic);
+        }
+    }
+
+    /// A worker's life.
+    fn work(&self, worker: usize) {
+        let mut last = 0;
+        while let Some(number) = self.await_job(last) {
+            last = number;
+            if !self.join(number) {
+                continue;
+            }
+            // SAFETY: this worker has joined, so the caller neither changes the job nor lets the task end.
+            let (task, n_tasks) = unsafe {
+                let job = (*self.job.get()).expect("an open job is there");
+                (&*job.task, job.n_tasks)
+            };
+            self.take_tasks(worker, task, n_tasks);
+            self.state.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    /// Joins the job of this number; false if it is closed.
+    fn join(&self, number: u64) -> bool {
+        let mut state = self.state.load(Ordering::Acquire);
+        while state / JOB == number && state & OPEN != 0 {
+            match self.state.compare_exchange_weak(state, state + 1, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(now) => state = now,
+            }
+        }
+        false
+    }
+
+    /// The number of an open job other than `last`; none when the pool ends. Spins, then sleeps.
+    fn await_job(&self, last: u64) -> Option<u64> {
+        let start = Instant::now();
+        loop {
+            for _ in 0..64 {
+                match news(self.state.load(Ordering::Acquire), last) {
+                    News::Job(number) => return Some(number),
+                    News::Stop => return None,
+                    News::Nothing => std::hint::spin_loop(),
+                }
+            }
+            if start.elapsed() > SPIN {
+                self.sleep(last);
+            }
+        }
+    }
+
+    /// Sleeps until there is news. The caller raises the state, then looks for sleepers; a sleeper says so, then looks
+    /// at the state: one of the two sees the other (sequentially consistent), and the lock keeps the bell from ringing
+    /// between a sleeper's look and its wait.
+    fn sleep(&self, last: u64) {
+        let mut bed = lock(&self.bed);
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        while matches!(news(self.state.load(Ordering::SeqCst), last), News::Nothing) {
+            bed = self.bell.wait(bed).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn wake(&self) {
+        let _bed = lock(&self.bed);
+        self.bell.notify_all();
+    }
+}
+
+enum News {
+    Job(u64),
+    Stop,
+    Nothing,
+}
+
+fn news(state: u64, last: u64) -> News {
+    match state {
+        _ if state & STOP != 0 => News::Stop,
+        _ if state & OPEN != 0 && state / JOB != last => News::Job(state / JOB),
+        _ => News::Nothing,
+    }
+}
+
+/// No code here panics while it holds a lock, so a poisoned one is as good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_once() {
+        for threads in [1, 2, 3, 9] {
+            let mut pool = Pool::new(threads);
+            for n_tasks in [0, 1, 2, 7, 1000] {
+                let counts: Vec<AtomicUsize> = (0..n_tasks).map(|_| AtomicUsize::new(0)).collect();
+                pool.run(n_tasks, &|worker, i| {
+                    assert!(worker < threads);
+                    counts[i].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+            }
+        }
+    }
+
+    #[test]
+    fn workers_are_never_two_at_a_time() {
+        let mut pool = Pool::new(5);
+        let busy: Vec<Mutex<()>> = (0..5).map(|_| Mutex::new(())).collect();
+        for _ in 0..200 {
+            pool.run(50, &|worker, _| {
+                let _own = busy[worker].try_lock().expect("nobody else has this number");
+                std::hint::black_box(0);
+            });
+        }
+    }
+
+    #[test]
+    fn work_done_after_sleep_is_seen() {
+        let mut pool = Pool::new(3);
+        for round in 0..20 {
+            let total = AtomicUsize::new(0);
+            pool.run(64, &|_, i| {
+                total.fetch_add(i, Ordering::Relaxed);
+            });
+            assert_eq!(total.into_inner(), 64 * 63 / 2);
+            if round % 4 == 0 {
+                thread::sleep(SPIN * 10);
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        let mut pool = Pool::new(4);
+        for bad in [0, 17, 63] {
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                pool.run(64, &|_, i| assert_ne!(i, bad, "task {i} fails"));
+            }));
+            let panic = result.expect_err("the panic is handed on");
+            let message = panic.downcast_ref::<String>().expect("a formatted message");
+            assert!(message.contains(&format!("task {bad} fails")), "{message}");
+            let total = AtomicUsize::new(0);
+            pool.run(10, &|_, _| {
+                total.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(total.into_inner(), 10);
+        }
+    }
+}
