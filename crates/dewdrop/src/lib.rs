@@ -1,1 +1,46 @@
 //! On-device inference for language models.
+//!
+//! [`Engine::open`] takes a model as people have it (a GGUF file, a Hugging Face folder), a [`Session`] is one
+//! conversation or text, and [`Session::generate`] yields [`Token`]s with their text:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use dewdrop::{Engine, Options, Sampling};
+//!
+//! # fn main() -> Result<(), dewdrop::Error> {
+//! let engine = Engine::open(Path::new("model.gguf"), Options::default())?;
+//! let mut session = engine.session()?;
+//! session.prompt("The morning dew")?;
+//! for token in session.generate(&Sampling { n: Some(32), ..Sampling::default() })? {
+//!     print!("{}", token?.text);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The same file, prompt, settings and seed give the same tokens, whatever else runs, however the prompt is cut, and on
+//! however many threads. Everything is synchronous and `Send`; several sessions share one engine.
+
+#![forbid(unsafe_code)]
+
+mod assemble;
+mod built_in;
+mod engine;
+mod error;
+mod generation;
+mod language;
+pub mod machine;
+mod options;
+mod session;
+mod stop;
+
+pub use dewdrop_backend::{Arithmetic, KvType};
+pub use dewdrop_engine::{Batch, Cancel, EngineError, Finish, Logprobs, Sampling, SamplingError, Stats};
+pub use dewdrop_store::{Checkpoint, CheckpointKind, Residency};
+pub use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};
+pub use engine::Engine;
+pub use error::Error;
+pub use generation::{Generation, Token};
+pub use options::{Choice, Options};
+pub use session::Session;

@@ -20,7 +20,9 @@ pub enum EngineError {
     #[error(transparent)]
     Sampling(#[from] SamplingError),
     /// More tokens than the context holds.
-    #[error("{needed} tokens do not fit the context of {context} (shorten the prompt, or ask for a larger context)")]
+    #[error(
+        "{needed} tokens do not fit the context of {context} (shorten the prompt, or ask for a larger context)"
+    )]
     ContextFull { needed: usize, context: usize },
     /// There is nothing to go on from.
     #[error("no tokens to continue from: give a prompt first")]

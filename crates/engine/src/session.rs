@@ -40,11 +40,8 @@ impl Session {
         let id = guard.open_sequence();
         let n_vocab = guard.program().n_vocab;
         drop(guard);
-        let limits = Limits {
-            chunk: limits.chunk.max(1),
-            n_choices: limits.n_choices.min(n_vocab),
-            ..limits
-        };
+        let limits =
+            Limits { chunk: limits.chunk.max(1), n_choices: limits.n_choices.min(n_vocab), ..limits };
         let (tokens, logits, cancel, stats) = Default::default();
         let started = Instant::now();
         Ok(Session { core, id, limits, n_vocab, tokens, n_computed: 0, logits, cancel, stats, started })

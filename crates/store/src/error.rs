@@ -56,7 +56,9 @@ pub enum StoreError {
     #[error("{path}: read of {len} bytes at offset {offset} failed")]
     Read { path: PathBuf, offset: u64, len: usize, source: io::Error },
     /// A tensor whose bytes do not make up the shape it is used with.
-    #[error("tensor `{tensor}`: found {found} bytes, expected {expected} for [{n_out}, {n_in}] of {block_type}")]
+    #[error(
+        "tensor `{tensor}`: found {found} bytes, expected {expected} for [{n_out}, {n_in}] of {block_type}"
+    )]
     Size { tensor: String, found: u64, expected: u64, n_out: usize, n_in: usize, block_type: &'static str },
     /// The file's contents are wrong.
     #[error(transparent)]

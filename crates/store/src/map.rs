@@ -32,7 +32,11 @@ impl Source {
         }
         let file = File::open(path).map_err(open_error)?;
         let map = map(&file).map_err(open_error)?;
-        let source = Source { path: path.to_owned(), blocks: Blocks::new(Arc::new(map)), file: Some(Mutex::new(file)) };
+        let source = Source {
+            path: path.to_owned(),
+            blocks: Blocks::new(Arc::new(map)),
+            file: Some(Mutex::new(file)),
+        };
         source.check_unchanged()?;
         Ok(source)
     }

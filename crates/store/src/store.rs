@@ -55,11 +55,7 @@ pub struct Store {
 
 impl Store {
     /// `sections`: for each section of the program, in order, what fills its slots.
-    pub fn new(
-        checkpoint: Arc<Checkpoint>,
-        sections: Vec<Vec<WeightSource>>,
-        residency: Residency,
-    ) -> Self {
+    pub fn new(checkpoint: Arc<Checkpoint>, sections: Vec<Vec<WeightSource>>, residency: Residency) -> Self {
         let handed_over = vec![false; sections.len()];
         let shared = Shared::find(&sections);
         Store { checkpoint, sections, residency, next: 0, handed_over, shared }
@@ -174,7 +170,8 @@ impl Shared {
         let mut tensors = HashMap::new();
         for section in sections {
             let places: HashSet<_> = section.iter().map(|source| place(&source.info)).collect();
-            tensors.extend(places.into_iter().filter(|place| !seen.insert(*place)).map(|place| (place, None)));
+            tensors
+                .extend(places.into_iter().filter(|place| !seen.insert(*place)).map(|place| (place, None)));
         }
         Shared { tensors }
     }

@@ -40,7 +40,8 @@ pub fn top_p(candidates: &mut Vec<Candidate>, p: f32) {
     let total: f64 = candidates.iter().map(weight).sum();
     let enough = f64::from(p) * total;
     let mut sum = 0.0;
-    let n_below = candidates.iter().take_while(|candidate| reach(&mut sum, weight(candidate)) < enough).count();
+    let n_below =
+        candidates.iter().take_while(|candidate| reach(&mut sum, weight(candidate)) < enough).count();
     candidates.truncate(n_below + 1);
 }
 
@@ -68,7 +69,8 @@ mod tests {
     /// Few different values, so that there are ties.
     fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
         prop::collection::vec(-20i8..20, 1..60).prop_map(|logits| {
-            let candidate = |(id, logit): (usize, i8)| Candidate { id: id as u32, logit: f32::from(logit) * 0.3 };
+            let candidate =
+                |(id, logit): (usize, i8)| Candidate { id: id as u32, logit: f32::from(logit) * 0.3 };
             logits.into_iter().enumerate().map(candidate).collect()
         })
     }

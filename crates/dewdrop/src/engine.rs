@@ -1,0 +1,132 @@
+//! An opened model.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dewdrop_backend::Program;
+use dewdrop_engine::{Limits, SharedCore};
+use dewdrop_model::Descriptor;
+use dewdrop_store::Checkpoint;
+use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};
+
+use crate::assemble::{self, Model};
+use crate::language::Language;
+use crate::{Error, Options, Session, built_in};
+
+/// A model that is ready to run. Clones share it.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    checkpoint: Arc<Checkpoint>,
+    model: Model,
+    language: Language,
+    core: SharedCore,
+    backend_name: String,
+    limits: Limits,
+}
+
+impl Engine {
+    /// Opens a GGUF file (of a split model, any of its files), a `.safetensors` file with `config.json` beside it, or a
+    /// Hugging Face folder.
+    ///
+    /// Files are mapped: they must not change while the engine lives.
+    pub fn open(path: &Path, options: Options) -> Result<Engine, Error> {
+        Self::from_checkpoint(Checkpoint::open(path)?, options)
+    }
+
+    /// Opens the model that is built into the program (feature `built-in`).
+    pub fn built_in(options: Options) -> Result<Engine, Error> {
+        Self::from_checkpoint(built_in::open()?, options)
+    }
+
+    /// Makes an engine of files that are open already.
+    pub fn from_checkpoint(checkpoint: Checkpoint, options: Options) -> Result<Engine, Error> {
+        let model = assemble::model(&checkpoint)?;
+        let language = Language::of(&checkpoint, &model.descriptor)?;
+        let limits = Limits {
+            context: context(&options, &model.descriptor)?,
+            chunk: options.chunk,
+            n_choices: language.n_choices().min(model.descriptor.n_vocab),
+        };
+        let checkpoint = Arc::new(checkpoint);
+        let core = assemble::core(checkpoint.clone(), &model, &options)?;
+        let backend_name = core.backend_name();
+        let core = SharedCore::new(core);
+        Ok(Engine(Arc::new(Inner { checkpoint, model, language, core, backend_name, limits })))
+    }
+
+    /// A new session. All sessions of an engine share its weights; their passes take turns.
+    pub fn session(&self) -> Result<Session, Error> {
+        Session::new(self.clone())
+    }
+
+    /// The model's files.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.0.checkpoint
+    }
+
+    /// The model as plain values.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.0.model.descriptor
+    }
+
+    /// The model as operations.
+    pub fn program(&self) -> &Program {
+        &self.0.model.program
+    }
+
+    /// Tensors of the files that the program does not need, and why.
+    pub fn unused(&self) -> &[(String, &'static str)] {
+        &self.0.model.claims.unused
+    }
+
+    /// Text to ids and back.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.0.language.tokenizer
+    }
+
+    /// Ids of a text.
+    pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>, Error> {
+        let path = || self.checkpoint().path().to_owned();
+        self.tokenizer().encode(text, options).map_err(|source| Error::Text { path: path(), source })
+    }
+
+    /// How the model wants conversations written, if its files say.
+    pub fn template(&self) -> Option<&ChatTemplate> {
+        self.0.language.template.as_ref()
+    }
+
+    /// Tokens that end generation, ascending.
+    pub fn end_tokens(&self) -> &[u32] {
+        &self.0.language.end_tokens
+    }
+
+    /// Most tokens of a session.
+    pub fn context(&self) -> usize {
+        self.0.limits.context
+    }
+
+    /// Who computes, for people: `cpu (avx2, 2 threads)`.
+    pub fn backend_name(&self) -> String {
+        self.0.backend_name.clone()
+    }
+
+    /// What runs passes, for tests and measurements that go below sessions.
+    pub fn core(&self) -> &SharedCore {
+        &self.0.core
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.0.limits
+    }
+}
+
+fn context(options: &Options, descriptor: &Descriptor) -> Result<usize, Error> {
+    let most = descriptor.context_len;
+    match options.context {
+        Some(asked) if asked > most => Err(Error::Context { asked, most }),
+        Some(asked) => Ok(asked),
+        None => Ok(most),
+    }
+}
