@@ -76,7 +76,7 @@ fn by_plain_name(
 ) -> Result<BTreeMap<String, &TensorInfo>, ModelError> {
     let mut plain = BTreeMap::new();
     for (name, tensor) in tensors {
-        let key = if source == SourceKind::HuggingFace { names::unwrapped(name) } else { name.clone() };
+        let key = if source == SourceKind::HuggingFace { names::plain_name(name) } else { name.clone() };
         if let Some(first) = plain.insert(key, tensor) {
             let (first, second) = (first.name.clone(), tensor.name.clone());
             return Err(ModelError::DuplicateTensor { first, second });

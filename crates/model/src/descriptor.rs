@@ -4,6 +4,7 @@ use dewdrop_backend::{Activation, DeltaRule, Rope, ShortConv};
 
 use crate::config::{MAX_WIDTH, SourceKind};
 use crate::error::ModelError;
+use crate::rope::RopeLaw;
 
 /// A model without its weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Descriptor {
     pub tied: bool,
     /// Rotary embeddings that layers refer to by index.
     pub ropes: Vec<Rope>,
+    /// What their frequencies follow from.
+    pub rope_laws: Vec<RopeLaw>,
     /// In order.
     pub layers: Vec<Layer>,
     /// Blocks after the last layer that only draft (multi-token prediction). They are not run.

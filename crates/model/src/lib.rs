@@ -33,4 +33,5 @@ pub use descriptor::{Attention, Descriptor, FeedForward, Layer, Mixer};
 pub use error::ModelError;
 pub use family::{FAMILIES, Family};
 pub use listing::Listing;
-pub use names::{Names, ROPE_FACTORS};
+pub use names::{Names, ROPE_FACTORS, plain_name};
+pub use rope::{RopeLaw, Scaling, Yarn};

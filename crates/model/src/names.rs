@@ -109,7 +109,7 @@ fn translate(table: &[(&str, &str)], role: &str) -> Vec<String> {
 }
 
 /// A Hugging Face name as it would be without a multimodal wrapper.
-pub(crate) fn unwrapped(name: &str) -> String {
+pub fn plain_name(name: &str) -> String {
     for (prefix, stands_for) in WRAPPERS {
         if let Some(rest) = name.strip_prefix(prefix) {
             return format!("{stands_for}{rest}");

@@ -27,40 +27,70 @@ pub(crate) enum Reach {
 /// Types of scaling, for messages.
 const KNOWN_TYPES: &str = " (known: default, linear, llama3, yarn)";
 
-/// Base, dimensions that turn, scaling.
-type Parts = (f64, usize, Scaling);
+/// What the frequencies of a rope follow from, for telling other formats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RopeLaw {
+    /// The plain frequency of pair i is `base^(-2i / n_turning)`.
+    pub base: f64,
+    /// Leading dimensions of a head that turn.
+    pub n_turning: usize,
+    /// What is done to the plain frequencies. Factors of a GGUF file's tensor come on top.
+    pub scaling: Scaling,
+}
 
 /// How a model was stretched beyond the positions it was first trained on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Scaling {
+pub enum Scaling {
+    /// It was not.
     None,
-    Linear { factor: f64 },
-    Llama3 { factor: f64, low: f64, high: f64, original: f64 },
+    /// All positions count `1 / factor`.
+    Linear {
+        /// The stretch.
+        factor: f64,
+    },
+    /// Long waves are stretched, short ones are not.
+    Llama3 {
+        /// The stretch.
+        factor: f64,
+        /// Turns within the original context up to which a pair is stretched whole.
+        low: f64,
+        /// Turns from which on it stays.
+        high: f64,
+        /// Positions before the stretch.
+        original: f64,
+    },
+    /// The same by a ramp over pairs, and sharper attention.
     Yarn(Yarn),
 }
 
 /// Scaling that stretches slow pairs only and sharpens attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Yarn {
-    factor: f64,
+pub struct Yarn {
+    /// The stretch.
+    pub factor: f64,
     /// Positions before the stretch.
-    original: f64,
+    pub original: f64,
     /// Turns within them from which on a pair stays.
-    fast: f64,
-    /// Turns within them up to which a pair is stretched.
-    slow: f64,
+    pub fast: f64,
+    /// Turns within them up to which a pair is stretched whole.
+    pub slow: f64,
     /// The ramp between starts and ends at whole pairs.
-    round: bool,
+    pub round: bool,
     /// What cosine and sine are multiplied by.
-    attention_factor: f64,
+    pub attention_factor: f64,
 }
 
 /// The rope of a model's layers of that reach.
-pub(crate) fn read(config: &Config<'_>, reach: Reach, head_dim: usize) -> Result<Rope, ModelError> {
-    let (base, n_turning, scaling) = match config.kind() {
-        SourceKind::Gguf => metadata::parts(config, reach, head_dim)?,
-        SourceKind::HuggingFace => json::parts(config, reach, head_dim)?,
+pub(crate) fn read(
+    config: &Config<'_>,
+    reach: Reach,
+    head_dim: usize,
+) -> Result<(Rope, RopeLaw), ModelError> {
+    let law = match config.kind() {
+        SourceKind::Gguf => metadata::law(config, reach, head_dim)?,
+        SourceKind::HuggingFace => json::law(config, reach, head_dim)?,
     };
+    let RopeLaw { base, n_turning, scaling } = law;
     if n_turning < 2 || n_turning > head_dim || !n_turning.is_multiple_of(2) {
         let expected = format!("an even number from 2 to the head width {head_dim}");
         return Err(ModelError::BadSizes { place: "rotary width".into(), found: n_turning, expected });
@@ -80,7 +110,7 @@ pub(crate) fn read(config: &Config<'_>, reach: Reach, head_dim: usize) -> Result
         SourceKind::Gguf => config.family().gguf_pairing,
         SourceKind::HuggingFace => Pairing::Halves,
     };
-    Ok(Rope { pairing, frequencies, factor: scaling.attention_factor() as f32 })
+    Ok((Rope { pairing, frequencies, factor: scaling.attention_factor() as f32 }, law))
 }
 
 impl Scaling {
@@ -125,6 +155,11 @@ fn llama3(frequency: f64, factor: f64, low: f64, high: f64, original: f64) -> f6
 }
 
 impl Yarn {
+    /// [`Yarn::attention_factor`] where a file says nothing of it.
+    pub fn usual_attention_factor(&self) -> f64 {
+        sharpening(self.factor, 1.0)
+    }
+
     fn ramp(&self, base: f64, n_turning: usize) -> Ramp {
         // The pair that turns `n` times within the original context.
         let pair =

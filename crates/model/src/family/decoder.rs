@@ -13,7 +13,7 @@ pub(super) fn describe(config: &Config<'_>) -> Result<Descriptor, ModelError> {
     let (n_layers, n_draft_layers) = layer_counts(config)?;
     let attentions = attentions(config, width, n_layers)?;
     let head_dim = attentions[0].head_dim;
-    let ropes = vec![rope::read(config, Reach::Full, head_dim)?];
+    let (rope, law) = rope::read(config, Reach::Full, head_dim)?;
     let feed_forwards = feed_forwards(config, n_layers)?;
     let layer = |(attention, feed_forward)| Layer {
         mixer: Mixer::Attention(attention),
@@ -30,7 +30,8 @@ pub(super) fn describe(config: &Config<'_>) -> Result<Descriptor, ModelError> {
         embed_scale: config.positive_if_set(&keys::EMBED_SCALE)?.unwrap_or(1.0) as f32,
         logit_softcap: config.positive_if_set(&keys::LOGIT_SOFTCAP)?.map(|cap| cap as f32),
         tied: is_tied(config)?,
-        ropes,
+        ropes: vec![rope],
+        rope_laws: vec![law],
         layers: attentions.into_iter().zip(feed_forwards).map(layer).collect(),
         n_draft_layers,
         end_tokens: config.end_tokens()?,

@@ -41,7 +41,9 @@ const LAYERS_OF_27B: usize = 62;
 fn describe(config: &Config<'_>) -> Result<Descriptor, ModelError> {
     let mut model = decoder::describe(config)?;
     let head_dim = model.attentions().next().map_or(0, |attention| attention.head_dim);
-    model.ropes.push(rope::read(config, Reach::Sliding, head_dim)?);
+    let (local_rope, local_law) = rope::read(config, Reach::Sliding, head_dim)?;
+    model.ropes.push(local_rope);
+    model.rope_laws.push(local_law);
     model.embed_scale = (model.width as f64).sqrt() as f32;
     let n_layers = model.layers.len();
     let width = model.width;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{KNOWN_TYPES, Parts, Reach, Scaling, Yarn, sharpening};
+use super::{KNOWN_TYPES, Reach, RopeLaw, Scaling, Yarn, sharpening};
 use crate::config::{Config, Found, MAX_COUNT, keys};
 use crate::error::ModelError;
 
@@ -35,11 +35,11 @@ const KNOWN_ENTRIES: &[&str] = &[
 /// What dictionaries of dictionaries are keyed by.
 const LAYER_KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
 
-pub(super) fn parts(config: &Config<'_>, reach: Reach, head_dim: usize) -> Result<Parts, ModelError> {
+pub(super) fn law(config: &Config<'_>, reach: Reach, head_dim: usize) -> Result<RopeLaw, ModelError> {
     let dictionary = Dictionary::read(config, reach)?;
     let base = dictionary.base(config, reach)?;
     let n_turning = dictionary.n_turning(config, head_dim)?;
-    Ok((base, n_turning, dictionary.scaling(config)?))
+    Ok(RopeLaw { base, n_turning, scaling: dictionary.scaling(config)? })
 }
 
 /// The entries about one rope, and the key they stand under.

@@ -1,19 +1,20 @@
 //! Ropes as GGUF metadata says them.
 
-use super::{KNOWN_TYPES, Parts, Reach, Scaling, Yarn, sharpening};
+use super::{KNOWN_TYPES, Reach, RopeLaw, Scaling, Yarn, sharpening};
 use crate::config::{Config, MAX_COUNT, keys};
 use crate::error::ModelError;
 
 /// The base where a file says none.
 const DEFAULT_BASE: f64 = 10_000.0;
 
-pub(super) fn parts(config: &Config<'_>, reach: Reach, head_dim: usize) -> Result<Parts, ModelError> {
+pub(super) fn law(config: &Config<'_>, reach: Reach, head_dim: usize) -> Result<RopeLaw, ModelError> {
     let n_turning = config.count_if_set(&keys::ROPE_DIM, head_dim)?.unwrap_or(head_dim);
     let (base, scaling) = match reach {
         Reach::Full => (keys::ROPE_BASE, scaling(config)?),
         Reach::Sliding => (keys::LOCAL_ROPE_BASE, Scaling::None),
     };
-    Ok((config.positive_if_set(&base)?.unwrap_or(DEFAULT_BASE), n_turning, scaling))
+    let base = config.positive_if_set(&base)?.unwrap_or(DEFAULT_BASE);
+    Ok(RopeLaw { base, n_turning, scaling })
 }
 
 fn scaling(config: &Config<'_>) -> Result<Scaling, ModelError> {

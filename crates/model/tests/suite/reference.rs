@@ -88,7 +88,8 @@ fn both_formats_describe_the_same_model() {
 }
 
 fn in_spelling_of(folder: &Descriptor, gguf: &Descriptor) -> Descriptor {
-    let mut model = Descriptor { source: gguf.source, ropes: gguf.ropes.clone(), ..folder.clone() };
+    let mut model = folder.clone();
+    (model.source, model.ropes, model.rope_laws) = (gguf.source, gguf.ropes.clone(), gguf.rope_laws.clone());
     for layer in &mut model.layers {
         if let Mixer::DeltaRule(spec) = &mut layer.mixer {
             assert_eq!(spec.order, HeadOrder::Grouped);
