@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::value::{Array, Value};
+use super::value::Value;
 use crate::FormatError;
 use crate::error::shown;
 
@@ -152,7 +152,7 @@ impl PartialEq for Metadata {
 fn described(value: &Value) -> String {
     let name = value.type_name();
     match value {
-        Value::Array(Array::Array(_)) | Value::Array(_) => name,
+        Value::Array(_) => name,
         Value::String(text) => format!("{name} `{}`", shown(text)),
         _ => match (value.as_i64(), value.as_f32(), value.as_bool()) {
             (Some(n), _, _) => format!("{name} `{n}`"),

@@ -8,6 +8,7 @@
 
 #![warn(clippy::as_conversions)]
 
+mod array;
 mod header;
 mod metadata;
 mod reader;
@@ -16,10 +17,11 @@ mod tensors;
 mod value;
 mod writer;
 
+pub use array::Array;
 pub use header::{Gguf, parse};
 pub use metadata::Metadata;
 pub use split::{Split, merge_shards, shard_paths};
-pub use value::{Array, Value};
+pub use value::Value;
 pub use writer::{DataWriter, Writer};
 
 /// First bytes of every file.
