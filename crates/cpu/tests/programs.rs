@@ -1,0 +1,142 @@
+//! Whole programs: the CPU's bits are the oracle's, whatever the instruction set, the threads and the cut of the rows.
+
+mod model;
+
+use dewdrop_backend::oracle::Oracle;
+use dewdrop_backend::{Arithmetic, Backend, KvType, LoadedId, Register, Row, SequenceId};
+use dewdrop_cpu::{Cpu, instruction_sets};
+use model::{Model, Shape};
+use proptest::prelude::*;
+
+/// A pass: for each row, which sequence it extends and whether it wants logits.
+type Cut = Vec<(usize, bool)>;
+
+/// A backend with a model loaded and three sequences open.
+struct Run {
+    backend: Box<dyn Backend>,
+    loaded: Vec<LoadedId>,
+    sequences: Vec<SequenceId>,
+    lengths: Vec<usize>,
+}
+
+impl Run {
+    fn new(mut backend: Box<dyn Backend>, model: &Model) -> Self {
+        let load = |(i, weights): (usize, &Vec<_>)| backend.load(i, weights.clone()).expect("shapes fit");
+        let loaded = model.weights.iter().enumerate().map(load).collect();
+        let sequences = (0..3).map(|_| backend.open_sequence()).collect();
+        Run { backend, loaded, sequences, lengths: vec![0; 3] }
+    }
+
+    /// All registers after each section, then the logits.
+    fn pass(&mut self, model: &Model, cut: &Cut) -> Vec<Vec<f32>> {
+        let rows: Vec<Row> =
+            cut.iter().map(|&(sequence, wants_logits)| self.row(model, sequence, wants_logits)).collect();
+        self.backend.begin(&rows).expect("rows continue their sequences");
+        let mut seen = Vec::new();
+        for (i, id) in self.loaded.iter().enumerate() {
+            self.backend.run(i, *id).expect("sections run");
+            // Registers that no section has written yet may hold anything.
+            if i > 0 {
+                seen.push(self.backend.read(model.program.residual));
+            }
+        }
+        seen.extend((0..model.program.registers.len()).map(|r| self.backend.read(Register(r as u8))));
+        seen.push(self.backend.logits().expect("finite logits").to_vec());
+        seen
+    }
+
+    fn row(&mut self, model: &Model, sequence: usize, wants_logits: bool) -> Row {
+        let position = self.lengths[sequence];
+        self.lengths[sequence] += 1;
+        let token = (position * 7 + sequence * 3) % model.program.n_vocab;
+        Row { sequence: self.sequences[sequence], position, token: token as u32, wants_logits }
+    }
+}
+
+fn bits(values: &[Vec<f32>]) -> Vec<Vec<u32>> {
+    values.iter().map(|values| values.iter().map(|x| x.to_bits()).collect()).collect()
+}
+
+fn compare(model: &Model, arithmetic: Arithmetic, kv: KvType, cuts: &[Cut], threads: usize) {
+    let mut oracle = Run::new(Box::new(Oracle::new(model.program.clone(), arithmetic, kv)), model);
+    let wants: Vec<_> = cuts.iter().map(|cut| bits(&oracle.pass(model, cut))).collect();
+    for isa in instruction_sets() {
+        let cpu =
+            Cpu::new(model.program.clone(), arithmetic, kv, threads, Some(isa)).expect("an available set");
+        let mut cpu = Run::new(Box::new(cpu), model);
+        for (i, (cut, want)) in cuts.iter().zip(&wants).enumerate() {
+            let got = bits(&cpu.pass(model, cut));
+            for (what, (got, want)) in got.iter().zip(want).enumerate() {
+                let differ = got.iter().zip(want).position(|(got, want)| got != want);
+                assert_eq!(
+                    differ,
+                    None,
+                    "{isa}, pass {i}, value {what} of {}: {:?}",
+                    want.len(),
+                    model.shape
+                );
+            }
+        }
+    }
+}
+
+fn cuts() -> impl Strategy<Value = Vec<Cut>> {
+    let row = (0..3usize, any::<bool>());
+    prop::collection::vec(prop::collection::vec(row, 1..20), 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn programs_have_the_oracles_bits(
+        shape in model::shapes(),
+        cuts in cuts(),
+        exact in any::<bool>(),
+        half in any::<bool>(),
+        threads in 1..4usize,
+    ) {
+        let arithmetic = if exact { Arithmetic::Exact } else { Arithmetic::Quantized };
+        let kv = if half { KvType::F16 } else { KvType::F32 };
+        compare(&Model::new(shape), arithmetic, kv, &cuts, threads);
+    }
+}
+
+/// Long enough for several pages, with a window that begins within one.
+#[test]
+fn pages_and_windows() {
+    for (window, kv) in
+        [(None, KvType::F16), (Some(70), KvType::F32), (Some(64), KvType::F16), (Some(1), KvType::F16)]
+    {
+        let shape = Shape { window, ..Shape::default() };
+        let cuts =
+            [vec![(0, false); 61], vec![(0, true); 5], vec![(0, false); 90], vec![(1, true), (0, true)]];
+        compare(&Model::new(shape), Arithmetic::Quantized, kv, &cuts, 2);
+    }
+}
+
+/// A prompt at once, row by row, and beside others: equal logits.
+#[test]
+fn cuts_do_not_show() {
+    let model = Model::new(Shape::default());
+    let cpu = |threads| {
+        let cpu = Cpu::new(model.program.clone(), Arithmetic::Quantized, KvType::F16, threads, None);
+        Run::new(Box::new(cpu.expect("the fastest set")), &model)
+    };
+    let last = |run: &mut Run, cuts: &[Cut]| {
+        cuts.iter().map(|cut| run.pass(&model, cut).pop().expect("logits")).last().expect("a pass")
+    };
+    let at_once = last(&mut cpu(2), &[(0..70).map(|i| (0, i == 69)).collect()]);
+    let one_by_one: Vec<Cut> = (0..70).map(|i| vec![(0, i == 69)]).collect();
+    assert_eq!(last(&mut cpu(3), &one_by_one), at_once);
+    let beside: Cut = (0..70).flat_map(|i| [(1, false), (0, i == 69), (2, false)]).collect();
+    assert_eq!(last(&mut cpu(1), &[beside]), at_once);
+}
+
+#[test]
+fn unknown_instruction_sets_are_refused() {
+    let model = Model::new(Shape::default());
+    let error = Cpu::new(model.program.clone(), Arithmetic::Quantized, KvType::F16, 1, Some("mmx"));
+    let error = error.err().expect("there is no such set").to_string();
+    assert!(error.contains("`mmx`") && error.contains("portable"), "{error}");
+}
