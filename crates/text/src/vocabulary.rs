@@ -1,0 +1,137 @@
+//! The tokens of a model: what each id is called, what kind it is, and which bytes it stands for.
+
+use crate::byte_alphabet;
+
+/// Most ids a vocabulary may have: sixteen times the largest in use, small enough to allocate.
+pub(crate) const MOST_TOKENS: usize = 1 << 22;
+
+/// What a token is for. The numbers are those of `tokenizer.ggml.token_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// A piece of text.
+    Normal = 1,
+    /// Stands for what the vocabulary cannot spell.
+    Unknown = 2,
+    /// Structure, not text: begin, end, turn marks.
+    Control = 3,
+    /// Text that is taken whole before anything else is split.
+    UserDefined = 4,
+    /// A row without meaning.
+    Unused = 5,
+    /// One byte, spelled `<0xXX>`.
+    Byte = 6,
+}
+
+impl TokenKind {
+    /// The kind with this number in `tokenizer.ggml.token_type`.
+    pub fn from_gguf(number: i64) -> Option<Self> {
+        [Self::Normal, Self::Unknown, Self::Control, Self::UserDefined, Self::Unused, Self::Byte]
+            .into_iter()
+            .find(|&kind| kind as i64 == number)
+    }
+}
+
+/// How the text of a token spells bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// One character of the byte alphabet per byte.
+    ByteLevel,
+    /// UTF-8 with `▁` for the space; bytes outside as `<0xXX>`.
+    Spaces,
+}
+
+/// When encoding puts a space before text, which decoding takes away again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpacePrefix {
+    /// Not at all.
+    Never,
+    /// At the very start.
+    AtStart,
+    /// At the start and after every control or user-defined token.
+    AfterSpecial,
+}
+
+/// One token.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) text: Box<str>,
+    pub(crate) kind: TokenKind,
+}
+
+/// Tokens by id, with their bytes.
+#[derive(Debug)]
+pub(crate) struct Vocabulary {
+    entries: Vec<Entry>,
+    bytes: Vec<u8>,
+    /// Where the bytes of token `id` end; they start where those of the one before end.
+    ends: Vec<usize>,
+    pub(crate) spelling: Spelling,
+    pub(crate) space_prefix: SpacePrefix,
+}
+
+impl Vocabulary {
+    pub(crate) fn new(entries: Vec<Entry>, spelling: Spelling, space_prefix: SpacePrefix) -> Self {
+        let mut bytes = Vec::new();
+        let mut ends = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            append_bytes(entry, spelling, &mut bytes);
+            ends.push(bytes.len());
+        }
+        Self { entries, bytes, ends, spelling, space_prefix }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(crate) fn text(&self, id: u32) -> Option<&str> {
+        Some(&self.entries.get(index(id))?.text)
+    }
+
+    pub(crate) fn kind(&self, id: u32) -> Option<TokenKind> {
+        Some(self.entries.get(index(id))?.kind)
+    }
+
+    /// The bytes of a token; none for ids outside and rows without meaning.
+    pub(crate) fn bytes(&self, id: u32) -> &[u8] {
+        let end = self.ends.get(index(id)).copied().unwrap_or(0);
+        let start = index(id).checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+}
+
+/// The name of a row the tokenizer does not have.
+pub(crate) fn padding_name(id: usize) -> String {
+    format!("[PAD{id}]")
+}
+
+/// The byte a token like `<0x0A>` stands for.
+pub(crate) fn spelled_byte(token: &str) -> Option<u8> {
+    let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
+    if digits.len() != 2 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    u8::from_str_radix(digits, 16).ok()
+}
+
+fn append_bytes(entry: &Entry, spelling: Spelling, out: &mut Vec<u8>) {
+    match (entry.kind, spelling) {
+        (TokenKind::Unused, _) if entry.text.starts_with("[PAD") => {}
+        (TokenKind::Byte, _) => out.extend(spelled_byte(&entry.text)),
+        (TokenKind::Control | TokenKind::Unknown, _) => out.extend(entry.text.as_bytes()),
+        (_, Spelling::Spaces) => out.extend(entry.text.replace('▁', " ").as_bytes()),
+        (TokenKind::Normal, Spelling::ByteLevel) => match byte_alphabet::bytes(&entry.text) {
+            Some(bytes) => out.extend(bytes),
+            None => out.extend(entry.text.as_bytes()),
+        },
+        (_, Spelling::ByteLevel) => out.extend(entry.text.as_bytes()),
+    }
+}
+
+fn index(id: u32) -> usize {
+    usize::try_from(id).unwrap_or(usize::MAX)
+}
