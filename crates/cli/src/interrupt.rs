@@ -47,6 +47,11 @@ impl Interrupt {
         Stoppable { leave: self.leave.clone(), over: Some(over), watcher: Some(watcher) }
     }
 
+    /// What the first signal sets, for work that watches such a flag itself.
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        self.asked.clone()
+    }
+
     /// Whether a signal has come since the last [`Interrupt::stoppable`].
     pub(crate) fn is_asked(&self) -> bool {
         self.asked.load(Ordering::SeqCst)

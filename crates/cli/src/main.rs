@@ -8,7 +8,6 @@
 mod arguments;
 mod command;
 mod interrupt;
-mod memory;
 mod outcome;
 mod output;
 mod progress;

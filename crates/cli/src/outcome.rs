@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use dewdrop::EngineError;
+
 use crate::output;
 
 /// The request could not be carried out.
@@ -48,6 +50,7 @@ pub(crate) fn exit_code(result: anyhow::Result<Outcome>) -> ExitCode {
         Ok(Outcome::Interrupted) => INTERRUPTED.into(),
         // `dewdrop ... | head -1`: the reader has all it wanted.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_cancelled(&error) => INTERRUPTED.into(),
         Err(error) => {
             report(&error);
             if error.is::<WrongUsage>() { WRONG_USAGE.into() } else { FAILED.into() }
@@ -79,6 +82,11 @@ fn chain(error: &anyhow::Error) -> String {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io_errors = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     io_errors.into_iter().any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Whether work ended because the user asked for that.
+pub(crate) fn is_cancelled(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(dewdrop::Error::Engine(EngineError::Cancelled)))
 }
 
 #[cfg(test)]

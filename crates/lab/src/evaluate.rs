@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use dewdrop::{Engine, Session};
+use dewdrop::{EncodeOptions, Engine, Session};
 
 /// Which tokens of a window are scored, and how the text becomes tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,16 +65,22 @@ pub enum EvaluateError {
     Token { token: u32, n_vocab: usize },
     /// The engine refused or failed.
     #[error(transparent)]
-    Engine(#[from] dewdrop::Error),
+    Engine(Box<dewdrop::Error>),
+}
+
+impl From<dewdrop::Error> for EvaluateError {
+    fn from(error: dewdrop::Error) -> Self {
+        Self::Engine(Box::new(error))
+    }
 }
 
 /// The tokens of a text as a definition wants them.
 pub fn tokens(engine: &Engine, text: &str, definition: Definition) -> Result<Vec<u32>, EvaluateError> {
-    let tokenizer = engine.tokenizer();
-    Ok(match definition {
-        Definition::Plain => tokenizer.encode(text, false, true),
-        Definition::LlamaCpp => tokenizer.encode(text, true, false),
-    })
+    let options = match definition {
+        Definition::Plain => EncodeOptions { add_special: false, parse_special: true },
+        Definition::LlamaCpp => EncodeOptions { add_special: true, parse_special: false },
+    };
+    Ok(engine.encode(text, options)?)
 }
 
 /// The perplexity of `engine` on a text that [`tokens`] has cut.
@@ -97,7 +103,7 @@ pub fn perplexity(
         if let Some(token) = first_token {
             window[0] = token;
         }
-        score(&mut engine.session(), &window, windows.first_scored(), &mut sum)?;
+        score(&mut engine.session()?, &window, windows.first_scored(), &mut sum)?;
         result = sum.perplexity(index + 1);
         if progress(&result, n_windows).is_break() {
             break;

@@ -16,10 +16,10 @@ pub(crate) use text::{TextArguments, read_text, without_last_newline};
 
 /// Run open language models on this machine.
 ///
-/// Takes GGUF files and Hugging Face folders. Without `-m`, a small built-in model answers, so that every command can
-/// be tried at once.
+/// Takes GGUF files and Hugging Face folders. Without `-m`, a small built-in model
+/// answers, so that every command can be tried at once.
 #[derive(Debug, Parser)]
-#[command(name = "dewdrop", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "dewdrop", version, disable_help_subcommand = true, verbatim_doc_comment)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -4,21 +4,26 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use dewdrop::Cancel;
 use dewdrop_format::{BLOCK_TYPES, BlockType};
-use dewdrop_lab::convert::{ConvertOptions, convert};
+use dewdrop_lab::convert::{Choice, ConvertError, ConvertOptions, Report, convert};
 
 use crate::arguments::positive;
+use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, WrongUsage};
 use crate::progress::Bar;
-use crate::units;
+use crate::{output, units};
 
 /// Turn a Hugging Face folder into a GGUF file
 ///
-/// The file appears under its name only once it is complete.
+/// Also takes a GGUF file whose weights are F32, F16 or BF16. Vectors stay F32, and
+/// the table of embeddings and the head get a better type than few bits; --pure
+/// gives them the same one. The file appears under its name once it is complete.
 #[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct ConvertArguments {
-    /// Folder with `config.json`, safetensors and the tokenizer's files
-    #[arg(value_name = "FOLDER")]
+    /// Folder with `config.json`, safetensors and the tokenizer's files; or GGUF file
+    #[arg(value_name = "MODEL")]
     source: PathBuf,
 
     /// The file to write
@@ -33,6 +38,10 @@ pub(crate) struct ConvertArguments {
     #[arg(short, long, value_name = "N", value_parser = positive)]
     threads: Option<usize>,
 
+    /// Give the table of embeddings and the head the same type as the rest
+    #[arg(long)]
+    pure: bool,
+
     /// Replace the file if it is there
     #[arg(long)]
     force: bool,
@@ -40,25 +49,46 @@ pub(crate) struct ConvertArguments {
 
 /// Carries the command out.
 pub(crate) fn run(arguments: &ConvertArguments) -> anyhow::Result<Outcome> {
-    if arguments.output.exists() && !arguments.force {
-        return Err(WrongUsage(format!(
-            "{} is there already (--force replaces it)",
-            arguments.output.display()
-        ))
-        .into());
+    let ConvertArguments { source, output, block_type, .. } = arguments;
+    if output.exists() && !arguments.force {
+        let message = format!("{} is there already (--force replaces it)", output.display());
+        return Err(WrongUsage(message).into());
     }
-    let mut options = ConvertOptions::default();
-    if let Some(threads) = arguments.threads {
-        options.threads = threads;
-    }
+    let interrupt = Interrupt::install()?;
+    let _stoppable = interrupt.stoppable(&Cancel::default());
     let mut bar = Bar::new("tensors");
-    convert(&arguments.source, &arguments.output, arguments.block_type, options, &mut |done, total| {
-        bar.update(done, total, "");
-    })?;
+    let options = arguments.options(&interrupt);
+    let result = convert(source, output, *block_type, options, &mut |done, total| bar.update(done, total, ""));
     drop(bar);
-    let len = std::fs::metadata(&arguments.output)?.len();
-    writeln!(io::stdout(), "{}: {}", arguments.output.display(), units::bytes(len))?;
-    Ok(Outcome::Done)
+    match result {
+        Err(ConvertError::Cancelled) => Ok(Outcome::Interrupted),
+        result => {
+            arguments.print(&result?)?;
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+impl ConvertArguments {
+    fn options(&self, interrupt: &Interrupt) -> ConvertOptions {
+        let mut options = ConvertOptions { cancel: Some(interrupt.flag()), ..ConvertOptions::default() };
+        options.threads = self.threads.unwrap_or(options.threads);
+        if self.pure {
+            options.choice = Choice::Pure;
+        }
+        options
+    }
+
+    fn print(&self, report: &Report) -> anyhow::Result<()> {
+        for (tensor, meant, got) in &report.fallbacks {
+            let [meant, got] = [meant, got].map(|block_type| block_type.block().name);
+            output::note(&format!("tensor `{tensor}` is {got}: its rows are no whole blocks of {meant}"));
+        }
+        let (path, n_tensors) = (self.output.display(), units::plural(report.n_tensors, "tensor"));
+        let len = std::fs::metadata(&self.output)?.len();
+        writeln!(io::stdout(), "{path}: {n_tensors}, {}", units::bytes(len))?;
+        Ok(())
+    }
 }
 
 /// A type by its name, in any case.

@@ -11,7 +11,6 @@ use crate::table::{Side, Table};
 /// A model that can be run: what it is, and which tensor plays which role.
 pub(crate) struct Recognized {
     pub(crate) model: Descriptor,
-    pub(crate) program: dewdrop::Program,
     pub(crate) claims: Claims,
 }
 
@@ -24,16 +23,16 @@ pub(crate) fn recognize(checkpoint: &Checkpoint) -> Result<Recognized, ModelErro
     let model = dewdrop_model::describe(source, &checkpoint.tensors, rope_factors(checkpoint).as_deref())?;
     let program = dewdrop_model::compile(&model);
     let claims = dewdrop_model::claim(&model, &program, &checkpoint.tensors)?;
-    Ok(Recognized { model, program, claims })
+    Ok(Recognized { model, claims })
 }
 
 /// Tells on stderr who computes an engine's model, and which tensor plays which role.
 pub(crate) fn tell(engine: &Engine) -> anyhow::Result<()> {
-    let Recognized { program, claims, .. } = recognize(engine.checkpoint())?;
+    let Recognized { claims, .. } = recognize(engine.checkpoint())?;
     let mut err = io::stderr().lock();
     writeln!(err, "backend: {}", engine.backend_name())?;
     let mut table = Table::new(&[Side::Left, Side::Left, Side::Left, Side::Left]);
-    for (section, claims) in program.sections.iter().zip(&claims.sections) {
+    for (section, claims) in engine.program().sections.iter().zip(&claims.sections) {
         for (role, claim) in section.weights.iter().zip(claims) {
             let (name, kind) = (claim.info.name.clone(), claim.info.block_type.block().name.into());
             table.row([section.name.clone(), role.role.clone(), name, kind]);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use dewdrop::Cancel;
+use dewdrop::{Cancel, machine};
 use dewdrop_lab::evaluate::{self, Perplexity, Windows};
 use serde_json::json;
 
@@ -14,17 +14,20 @@ use crate::arguments::{ModelArguments, positive, read_text, without_last_newline
 use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, WrongUsage};
 use crate::progress::Bar;
-use crate::{memory, output, units};
+use crate::{output, units};
 
 /// Tokens of a window unless the user says otherwise.
 const DEFAULT_WINDOW: usize = 512;
 
 /// Measure a model's perplexity on a text
 ///
-/// The text is cut into windows without overlap, and each is read alone. By the plain definition all tokens of a window
-/// but the first are scored, and special tokens spelled out in the text count as such. By llama.cpp's definition, that
-/// of llama-perplexity, the tokens after the middle of each window are scored, and special tokens are plain text.
+/// The text is cut into windows without overlap, and each is read alone; what is
+/// left over at the end is not used. By the plain definition all tokens of a window
+/// but the first are scored, and special tokens spelled out in the text count as
+/// such. By llama.cpp's definition, that of llama-perplexity, the tokens after the
+/// middle of each window are scored, and special tokens are plain text.
 #[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct EvalArguments {
     /// Text file; `-`: standard input
     #[arg(value_name = "FILE", required_unless_present = "file", conflicts_with = "file")]
@@ -120,7 +123,7 @@ impl EvalArguments {
                 "perplexity": result.value,
                 "error": result.error,
                 "tokens_per_second": speed,
-                "peak_memory_bytes": memory::peak_bytes(),
+                "peak_memory_bytes": machine::peak_memory(),
             }))?;
             return Ok(());
         }

@@ -52,6 +52,6 @@ fn print(name: Option<&str>) -> anyhow::Result<()> {
         }
     };
     let mut text = Vec::new();
-    Man::new(page.clone()).render(&mut text)?;
+    Man::new(page.clone()).source(root.render_version().trim()).render(&mut text)?;
     Ok(io::stdout().lock().write_all(&text)?)
 }

@@ -3,24 +3,29 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
-use dewdrop::{Engine, Finish, Sampling, Session, Token};
+use dewdrop::{EncodeOptions, Engine, Finish, Sampling, Session, Token, machine};
 use serde_json::{Value, json};
 
 use super::report;
 use crate::arguments::{ModelArguments, SamplingArguments, TextArguments, without_last_newline};
 use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, WrongUsage};
-use crate::{memory, output};
+use crate::output;
 
 /// What the built-in model is asked where nobody asks anything.
 const GREETING: &str = "Once upon a time";
 
 /// Continue a prompt
 ///
-/// The prompt goes to the model as it is; special tokens in it, such as `<|im_start|>`, count as such. With `--chat` it
-/// becomes the user's message in the model's chat template. A newline at the end of a file or of standard input is not
-/// part of the prompt. The answer streams to standard output, the statistics go to standard error.
+/// The prompt goes to the model as it is; special tokens in it, such as
+/// `<|im_start|>`, count as such. With --chat it becomes the user's message in the
+/// model's chat template. A newline at the end of a file or of standard input is
+/// not part of the prompt.
+///
+/// The continuation streams to standard output (on a terminal, behind the prompt),
+/// the statistics go to standard error.
 #[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct RunArguments {
     #[command(flatten)]
     text: TextArguments,
@@ -61,11 +66,11 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Outcome> {
     let engine = arguments.model.open()?;
     let ids = arguments.encode(&engine, &prompt)?;
 
-    let mut session = engine.session();
+    let mut session = engine.session()?;
     let _stoppable = interrupt.stoppable(session.cancel_flag());
     session.set_prompt(&ids)?;
     if arguments.json {
-        record(arguments, &engine, &mut session, &sampling)?;
+        record(arguments, &mut session, &sampling)?;
     } else {
         arguments.echo(&prompt)?;
         stream(&mut session, &sampling)?;
@@ -96,7 +101,7 @@ impl RunArguments {
             let messages = super::chat::opening(self.system.as_deref(), prompt);
             return super::chat::encode(engine, &messages);
         }
-        Ok(engine.tokenizer().encode(prompt, true, true))
+        Ok(engine.encode(prompt, EncodeOptions { add_special: true, parse_special: true })?)
     }
 
     /// Repeats the prompt before its continuation where a person reads both as one text.
@@ -112,39 +117,36 @@ impl RunArguments {
 /// Prints tokens as they come.
 fn stream(session: &mut Session, sampling: &Sampling) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    for token in session.generate(sampling)? {
+    let mut generation = session.generate(sampling)?;
+    for token in generation.by_ref() {
         out.write_all(token?.text.as_bytes())?;
         out.flush()?;
     }
-    writeln!(out)?;
+    writeln!(out, "{}", generation.rest())?;
     Ok(())
 }
 
 /// Prints one record at the end.
-fn record(
-    arguments: &RunArguments,
-    engine: &Engine,
-    session: &mut Session,
-    sampling: &Sampling,
-) -> anyhow::Result<()> {
+fn record(arguments: &RunArguments, session: &mut Session, sampling: &Sampling) -> anyhow::Result<()> {
+    let n_prompt = session.tokens().len();
     let mut generation = session.generate(sampling)?;
     let tokens = generation.by_ref().collect::<Result<Vec<Token>, _>>()?;
     let finish = generation.finish().map(finish_reason);
-    let text: String = tokens.iter().map(|token| token.text.as_str()).collect();
+    let text = tokens.iter().map(|token| token.text.as_str()).collect::<String>() + &generation.rest();
     let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
     let stats = session.stats();
     output::write_json(&json!({
         "model": arguments.model.name(),
-        "backend": engine.backend_name(),
+        "backend": session.engine().backend_name(),
         "seed": sampling.seed,
-        "prompt_tokens": stats.prompt_tokens,
+        "prompt_tokens": n_prompt,
         "generated_tokens": ids.len(),
         "ids": ids,
         "text": text,
         "finish_reason": finish,
         "logprobs": sampling.logprobs.map(|_| tokens.iter().map(logprobs).collect::<Vec<_>>()),
         "timings": report::timings(stats),
-        "peak_memory_bytes": memory::peak_bytes(),
+        "peak_memory_bytes": machine::peak_memory(),
     }))?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::Args;
-use dewdrop_text::Tokenizer;
+use dewdrop::{EncodeOptions, Tokenizer};
 use serde_json::{Value, json};
 
 use crate::arguments::{ModelArguments, TextArguments};
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &TokenizeArguments) -> anyhow::Result<Outcome> {
     if arguments.decode {
         decode(tokenizer, &parse_ids(&text)?, arguments.json)?;
     } else {
-        let ids = tokenizer.encode(&text, !arguments.no_special, arguments.parse_special);
+        let ids = engine.encode(&text, EncodeOptions { add_special: !arguments.no_special, parse_special: arguments.parse_special })?;
         arguments.print(tokenizer, &ids)?;
     }
     Ok(Outcome::Done)

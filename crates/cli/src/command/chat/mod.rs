@@ -8,8 +8,8 @@ use std::io::{self, Write};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use dewdrop::{Engine, Sampling, Session};
-use dewdrop_text::Message;
+use dewdrop::{EncodeOptions, Engine, Sampling, Session};
+use dewdrop_text::{Message, TemplateOptions};
 
 use self::conversation::{Conversation, Said};
 use self::lines::Lines;
@@ -22,9 +22,11 @@ use crate::output::note;
 
 /// Talk with a model
 ///
-/// Lines that begin with a slash are commands; `/help` lists them. What was computed for earlier messages is kept, so
-/// that an answer costs only what is new. Where standard input is not a terminal, each line of it is a question.
+/// Lines that begin with a slash are commands; /help lists them. What was computed
+/// for earlier messages is kept, so that an answer costs only what is new. Where
+/// standard input is not a terminal, each line of it is a question.
 #[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct ChatArguments {
     /// System message
     #[arg(long, visible_alias = "system-prompt", value_name = "TEXT")]
@@ -46,7 +48,7 @@ pub(crate) fn run(arguments: &ChatArguments) -> anyhow::Result<Outcome> {
     encode(&engine, &opening(None, "hello"))?;
     let mut lines = Lines::open()?;
     let conversation = Conversation::new(arguments.system.as_deref());
-    let mut chat = Chat { session: engine.session(), engine, conversation, sampling, interrupt };
+    let mut chat = Chat { session: engine.session()?, engine, conversation, sampling, interrupt };
     if lines.is_terminal() {
         note(&format!(
             "{} ({}). /help lists the commands.",
@@ -69,13 +71,14 @@ pub(super) fn encode(engine: &Engine, messages: &[Message]) -> anyhow::Result<Ve
     let template = engine.template().ok_or_else(|| {
         anyhow!("the model has no chat template (it continues texts: use `dewdrop run` without --chat)")
     })?;
-    let text = template.render(messages).context("the model's chat template failed")?;
+    let options = TemplateOptions { add_generation_prompt: true, ..TemplateOptions::default() };
+    let text = template.render(messages, &[], &options).context("the model's chat template failed")?;
     // The template writes all special tokens that the model wants.
-    Ok(engine.tokenizer().encode(&text, false, true))
+    Ok(engine.encode(&text, EncodeOptions { add_special: false, parse_special: true })?)
 }
 
 fn messages(conversation: &Conversation) -> Vec<Message> {
-    conversation.messages().iter().map(|said: &Said| Message::new(&said.role, &said.content)).collect()
+    conversation.messages().iter().map(|said: &Said| Message::new(said.role.as_str(), said.content.as_str())).collect()
 }
 
 /// What a chat keeps between lines.
@@ -97,6 +100,7 @@ impl Chat {
             };
             match done {
                 // A person can mend it; a script would go on with something it did not mean.
+                Err(error) if lines.is_terminal() && outcome::is_cancelled(&error) => note("stopped"),
                 Err(error) if lines.is_terminal() => outcome::report(&error),
                 Err(error) => return Err(error),
                 Ok(()) if self.interrupt.is_asked() && !lines.is_terminal() => {
@@ -143,13 +147,16 @@ impl Chat {
         self.session.set_prompt(&ids)?;
         let mut out = io::stdout().lock();
         let mut answer = String::new();
-        for token in self.session.generate(&self.sampling)? {
+        let mut generation = self.session.generate(&self.sampling)?;
+        for token in generation.by_ref() {
             let text = token?.text;
             out.write_all(text.as_bytes())?;
             out.flush()?;
             answer += &text;
         }
-        writeln!(out)?;
+        let rest = generation.rest();
+        writeln!(out, "{rest}")?;
+        answer += &rest;
         Ok(answer)
     }
 }
