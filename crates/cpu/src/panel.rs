@@ -49,13 +49,13 @@ impl Panel {
         })
     }
 
-    /// The part that `n_inputs` from `first` on take.
-    pub(crate) fn part_mut(&mut self, form: Form, first: usize, n_inputs: usize) -> PartMut<'_> {
-        let (first_group, n_groups) = (first / form.group, n_inputs / form.group);
+    /// The first `n_inputs`, to be written.
+    pub(crate) fn part_mut(&mut self, form: Form, n_inputs: usize) -> PartMut<'_> {
+        let n_groups = n_inputs / form.group;
         PartMut {
-            steps: &mut self.steps[first / 4..][..n_inputs / 4],
-            scales: &mut self.scales[first_group..][..n_groups],
-            minima: &mut self.minima[first_group..][..if form.minima { n_groups } else { 0 }],
+            steps: &mut self.steps[..n_inputs / 4],
+            scales: &mut self.scales[..n_groups],
+            minima: &mut self.minima[..if form.minima { n_groups } else { 0 }],
         }
     }
 

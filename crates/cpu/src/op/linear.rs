@@ -120,7 +120,7 @@ unsafe fn integer_tile(
         // Channels beyond the last repeat it; their values go nowhere.
         let blocks =
             std::array::from_fn(|j| span(weight, (channels.start + j).min(channels.end - 1), first, n));
-        unpack(isa, weight.block_type, blocks, panel.part_mut(form, 0, n));
+        unpack(isa, weight.block_type, blocks, panel.part_mut(form, n));
         let target = Target {
             out,
             n_out: weight.n_out,

@@ -1,0 +1,167 @@
+//! Types of 32 weights with one scale.
+
+use super::Fast;
+use super::lanes::{Blocks, bits, field, fifth_bits, halves, put, put_floats, sixteen, thirty_two, words};
+use crate::lanes::Lanes;
+use crate::panel::{Form, PartMut, Range};
+
+const SIGNED: Form = Form { group: 32, minima: false, range: Range::Signed };
+
+const fn small(bias: i32, steps: usize, minima: bool) -> Form {
+    Form { group: 32, minima, range: Range::Small { bias, steps } }
+}
+
+/// Sixteen bytes of nibbles: the low ones are the first half of a block, the high ones the second.
+#[inline(always)]
+fn nibbles<L: Lanes>(l: L, blocks: &Blocks<'_>, at: usize) -> [L::I; 8] {
+    let mut codes = [l.splat_int(0); 8];
+    let bytes = sixteen(l, blocks, at);
+    for k in 0..4 {
+        codes[k] = field(l, bytes[k], 0, 4);
+        codes[4 + k] = field(l, bytes[k], 4, 4);
+    }
+    codes
+}
+
+/// `d * byte`.
+pub(super) struct Q8_0;
+
+impl Fast for Q8_0 {
+    const LEN: usize = 32;
+    const BYTES: usize = 34;
+    const FORM: Form = SIGNED;
+
+    #[inline(always)]
+    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
+        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
+        let bytes = thirty_two(l, blocks, 2);
+        for k in 0..8 {
+            put(l, bytes[k], &mut panel.steps[k]);
+        }
+    }
+}
+
+/// `d * (code - 8)`.
+pub(super) struct Q4_0;
+
+impl Fast for Q4_0 {
+    const LEN: usize = 32;
+    const BYTES: usize = 18;
+    const FORM: Form = small(8, 8, false);
+
+    #[inline(always)]
+    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
+        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
+        let codes = nibbles(l, blocks, 2);
+        for k in 0..8 {
+            put(l, codes[k], &mut panel.steps[k]);
+        }
+    }
+}
+
+/// `d * code + m`.
+pub(super) struct Q4_1;
+
+impl Fast for Q4_1 {
+    const LEN: usize = 32;
+    const BYTES: usize = 20;
+    const FORM: Form = small(0, 8, true);
+
+    #[inline(always)]
+    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
+        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
+        put_floats(l, halves(l, blocks, 2), &mut panel.minima[0]);
+        let codes = nibbles(l, blocks, 4);
+        for k in 0..8 {
+            put(l, codes[k], &mut panel.steps[k]);
+        }
+    }
+}
+
+/// `d * (code - 16)`.
+pub(super) struct Q5_0;
+
+impl Fast for Q5_0 {
+    const LEN: usize = 32;
+    const BYTES: usize = 22;
+    const FORM: Form = small(16, 4, false);
+
+    #[inline(always)]
+    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
+        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
+        five_bits(l, words(l, blocks, 2), nibbles(l, blocks, 6), panel);
+    }
+}
+
+/// `d * code + m`.
+pub(super) struct Q5_1;
+
+impl Fast for Q5_1 {
+    const LEN: usize = 32;
+    const BYTES: usize = 24;
+    const FORM: Form = small(0, 4, true);
+
+    #[inline(always)]
+    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
+        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
+        put_floats(l, halves(l, blocks, 2), &mut panel.minima[0]);
+        five_bits(l, words(l, blocks, 4), nibbles(l, blocks, 8), panel);
+    }
+}
+
+/// Codes of five bits, whose fifth are the bits of `high` in order.
+#[inline(always)]
+fn five_bits<L: Lanes>(l: L, high: L::I, low: [L::I; 8], panel: PartMut<'_>) {
+    for k in 0..8 {
+        put(l, l.or(low[k], fifth_bits(l, high, 4 * k as u32)), &mut panel.steps[k]);
+    }
+}
+
+/// GGUF's values for IQ4 types.
+pub(super) const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// `d * IQ4[code]`.
+pub(super) struct Iq4Nl;
+
+impl Fast for Iq4Nl {
+    const LEN: usize = 32;
+    const BYTES: usize = 18;
+    const FORM: Form = SIGNED;
+
+    #[inline(always)]
+    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
+        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
+        let codes = nibbles(l, blocks, 2);
+        for k in 0..8 {
+            put(l, l.look_up(&IQ4, codes[k]), &mut panel.steps[k]);
+        }
+    }
+}
+
+/// Twice the E2M1 numbers, plus [`E2M1_BIAS`].
+const E2M1: [i8; 16] = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];
+const E2M1_BIAS: i32 = 12;
+
+/// `2^(e - 128) * (E2M1[code] - 12)`.
+pub(super) struct Mxfp4;
+
+impl Fast for Mxfp4 {
+    const LEN: usize = 32;
+    const BYTES: usize = 17;
+    const FORM: Form = small(E2M1_BIAS, 4, false);
+
+    #[inline(always)]
+    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
+        // The exponent is moved into place as e - 1; the two that this is too small for are subnormal.
+        let e = bits(l, words(l, blocks, 0), 0, 8);
+        let normal = l.float(l.shl(l.sub_int(e, l.splat_int(1)), 23));
+        let half = l.mul(l.to_float(e), l.splat(f32::from_bits(0x0020_0000)));
+        let subnormal = l.add(half, l.splat(f32::from_bits(0x0020_0000)));
+        let is_subnormal = l.less(l.to_float(e), l.splat(2.0));
+        put_floats(l, l.select(is_subnormal, subnormal, normal), &mut panel.scales[0]);
+        let codes = nibbles(l, blocks, 1);
+        for k in 0..8 {
+            put(l, l.look_up(&E2M1, codes[k]), &mut panel.steps[k]);
+        }
+    }
+}
