@@ -62,14 +62,12 @@ impl Session {
         &mut self,
         ids: &[u32],
         from: usize,
-        mut visit: impl FnMut(usize, &[f32]),
+        visit: impl FnMut(usize, &[f32]),
     ) -> Result<(), EngineError> {
         self.check_room(ids.len())?;
         let start = Instant::now();
         let left = self.tokens[self.n_computed..].iter().chain(ids).copied().collect::<Vec<_>>();
-        for chunk in left.chunks(self.limits.chunk) {
-            self.compute(chunk, from, &mut visit)?;
-        }
+        self.compute_all(&left, from, visit)?;
         self.stats.prompt_tokens += left.len();
         self.stats.prompt_time += start.elapsed();
         Ok(())
@@ -161,14 +159,14 @@ impl Session {
         self.tokens.push(id);
     }
 
-    /// Computes the token that [`push`](Session::push) left, if there is one.
+    /// Makes sure that the logits are those of the last token.
     pub(crate) fn compute_pushed(&mut self) -> Result<(), EngineError> {
-        let left = self.tokens[self.n_computed..].to_vec();
-        let from = self.n_computed;
-        for chunk in left.chunks(self.limits.chunk) {
-            self.compute(chunk, from, &mut |_, _| ())?;
+        let tokens = self.tokens.clone();
+        if self.n_computed == tokens.len() && self.logits.is_empty() {
+            // Truncated to here: the last token is computed again for its logits.
+            self.truncate(tokens.len().saturating_sub(1))?;
         }
-        Ok(())
+        self.compute_all(&tokens[self.n_computed..], tokens.len().saturating_sub(1), |_, _| ())
     }
 
     /// An error if `n` more tokens do not fit.
@@ -205,8 +203,21 @@ impl Session {
             0
         };
         self.tokens.truncate(kept);
-        self.n_computed = kept;
-        self.logits.clear();
+        if kept < self.n_computed {
+            self.n_computed = kept;
+            self.logits.clear();
+        }
+    }
+
+    /// A pass for each chunk of `ids`.
+    fn compute_all(
+        &mut self,
+        ids: &[u32],
+        from: usize,
+        mut visit: impl FnMut(usize, &[f32]),
+    ) -> Result<(), EngineError> {
+        let size = self.limits.chunk;
+        ids.chunks(size).try_for_each(|chunk| self.compute(chunk, from, &mut visit))
     }
 
     /// One pass over `ids`.
