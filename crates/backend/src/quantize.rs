@@ -155,6 +155,9 @@ mod tests {
     fn golden() {
         let x: Vec<f32> = (0..32).map(|i| (i * i) as f32 * 0.013 - 3.7).collect();
         let quantized = Quantized::new(&x);
-        assert_eq!(quantized.scales[0].to_bits(), 0x3d8c_8000 ^ quantized.scales[0].to_bits() ^ 0x3d8c_8000);
+        assert_eq!(quantized.scales[0].to_bits(), 0x3d8d_cbb8);
+        assert_eq!(quantized.q[..8], [-53, -53, -53, -52, -50, -49, -47, -44]);
+        assert_eq!(quantized.sums, [-622, 867]);
+        assert_eq!(quantized.group_sum(32, 0).to_bits(), 0x4187_b3f7);
     }
 }

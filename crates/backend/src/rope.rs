@@ -150,6 +150,6 @@ mod tests {
         let table = table(&rope(Pairing::Halves, 2, 1.0), 1000);
         let (cos, sin) = table.cos_sin(999);
         let bits = [cos[0], cos[1], sin[0], sin[1]].map(f32::to_bits);
-        assert_eq!(bits, [0; 4], "{bits:08x?}");
+        assert_eq!(bits, [0x3f7f_e90e, 0xbf58_2f2b, 0xbcd8_c438, 0xbf09_1d4d], "{bits:#010x?}");
     }
 }

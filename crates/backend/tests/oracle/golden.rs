@@ -1,0 +1,52 @@
+//! Kept bits, so that no change of arithmetic goes unnoticed. They may change only together with
+//! `docs/arithmetic.md`.
+
+use dewdrop_backend::{Arithmetic, Backend, HeadOrder, KvType, Pairing};
+use dewdrop_format::BlockType;
+
+use crate::sample::{Knobs, Mixers, N_VOCAB, Sample, rows};
+
+/// FNV-1a over the bits of the residual stream after each section, and of the logits.
+fn bits(matrices: BlockType, kv: KvType) -> Vec<u64> {
+    let knobs = Knobs {
+        matrices,
+        arithmetic: Arithmetic::Quantized,
+        kv,
+        mixers: Mixers::All,
+        window: Some(40),
+        pairing: Pairing::Adjacent,
+        order: HeadOrder::Grouped,
+        gated: true,
+    };
+    let sample = Sample::new(knobs, 42);
+    let mut loaded = sample.oracle();
+    let id = loaded.oracle.open_sequence();
+    let tokens: Vec<u32> = (0..70).map(|i| i * i % N_VOCAB as u32).collect();
+    loaded.oracle.begin(&rows(id, 0, &tokens)).unwrap();
+    let mut found = Vec::new();
+    for section in 0..sample.program.sections.len() {
+        loaded.run(section);
+        found.push(hash(&loaded.oracle.read(sample.program.residual)));
+    }
+    *found.last_mut().unwrap() = hash(loaded.oracle.logits().unwrap());
+    found
+}
+
+fn hash(values: &[f32]) -> u64 {
+    let byte = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    values.iter().flat_map(|value| value.to_bits().to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, byte)
+}
+
+#[test]
+fn every_operation_keeps_its_bits() {
+    let found: Vec<_> = GOLDEN.iter().map(|(matrices, kv, _)| bits(*matrices, *kv)).collect();
+    let want: Vec<_> = GOLDEN.iter().map(|(_, _, want)| want.to_vec()).collect();
+    assert_eq!(found, want, "found {found:#018x?}");
+}
+
+/// After the entry, attention with everything, delta rule, short convolution, plain attention; then the logits.
+const GOLDEN: &[(BlockType, KvType, [u64; 6])] = &[
+    (BlockType::F32, KvType::F32, [0; 6]),
+    (BlockType::Q8_0, KvType::F16, [0; 6]),
+    (BlockType::Q4_1, KvType::F16, [0; 6]),
+];
