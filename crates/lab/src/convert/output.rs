@@ -1,0 +1,93 @@
+//! A file that appears whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use super::ConvertError;
+
+/// Bytes gathered before the operating system is asked to write.
+const BUFFER: usize = 1 << 20;
+
+/// Lets `write` fill a new file, and gives it the name `path` once it is complete and safe on its medium.
+///
+/// The new file lies in the folder of `path` meanwhile, since only names within one file system can change at once.
+pub(super) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), ConvertError>,
+) -> Result<(), ConvertError> {
+    let failed = |action| move |source| ConvertError::Output { path: path.to_owned(), action, source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = new_file(folder).map_err(failed("creating a file beside it"))?;
+    let mut buffered = BufWriter::with_capacity(BUFFER, file.as_file_mut());
+    write(&mut buffered)?;
+    buffered.flush().map_err(failed("writing"))?;
+    drop(buffered);
+    file.as_file().sync_all().map_err(failed("syncing"))?;
+    file.persist(path).map_err(|error| failed("renaming the complete file to this name")(error.error))?;
+    sync_folder(folder).map_err(failed("syncing its folder"))
+}
+
+/// A temporary file with the rights of ordinary files: it is going to be one.
+fn new_file(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".dewdrop-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Makes the new name last. Only Unix lets folders be opened for that; elsewhere names last on their own.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    #[test]
+    fn a_failed_write_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.gguf");
+        fs::write(&path, "before").unwrap();
+        let result = write_atomically(&path, |file| {
+            file.write_all(&[0; 3 << 20]).unwrap();
+            Err(ConvertError::Cancelled)
+        });
+        assert!(matches!(result, Err(ConvertError::Cancelled)));
+        assert_eq!(
+            (names(folder.path()), fs::read(&path).unwrap()),
+            (vec!["model.gguf".into()], b"before".to_vec())
+        );
+    }
+
+    #[test]
+    fn a_complete_write_replaces_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.gguf");
+        fs::write(&path, "before").unwrap();
+        write_atomically(&path, |file| Ok(file.write_all(b"after").unwrap())).unwrap();
+        assert_eq!(
+            (names(folder.path()), fs::read(&path).unwrap()),
+            (vec!["model.gguf".into()], b"after".to_vec())
+        );
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let error = write_atomically(Path::new("/nowhere/model.gguf"), |_| Ok(())).unwrap_err();
+        assert_eq!(error.to_string(), "/nowhere/model.gguf: creating a file beside it failed");
+    }
+}
