@@ -14,7 +14,7 @@ pub(crate) fn gguf(tensors: Tensors<'_>) -> Vec<u8> {
 }
 
 /// Part `number` (from 0) of a split GGUF file.
-pub(crate) fn shard(number: u16, count: u16, tensors: Tensors<'_>) -> Vec<u8> {
+pub(crate) fn shard(number: u32, count: u32, tensors: Tensors<'_>) -> Vec<u8> {
     let mut metadata = Metadata::new(Path::new("test"));
     metadata.insert("split.no", number);
     metadata.insert("split.count", count);
