@@ -46,7 +46,40 @@ fn every_operation_keeps_its_bits() {
 
 /// After the entry, attention with everything, delta rule, short convolution, plain attention; then the logits.
 const GOLDEN: &[(BlockType, KvType, [u64; 6])] = &[
-    (BlockType::F32, KvType::F32, [0; 6]),
-    (BlockType::Q8_0, KvType::F16, [0; 6]),
-    (BlockType::Q4_1, KvType::F16, [0; 6]),
+    (
+        BlockType::F32,
+        KvType::F32,
+        [
+            0xef92_8b71_9cc2_221f,
+            0x8a02_b149_154c_0631,
+            0x7477_50a0_8e40_4162,
+            0xa096_0759_b290_5ae7,
+            0x8dd8_4994_c148_d69c,
+            0x0474_6504_7344_dd91,
+        ],
+    ),
+    (
+        BlockType::Q8_0,
+        KvType::F16,
+        [
+            0xc9d1_8879_1edc_90d0,
+            0x37c9_3ebe_b878_baa6,
+            0x1dbd_aa0f_1437_457b,
+            0x9adc_50d8_845d_f944,
+            0x55d7_e78b_7361_95e7,
+            0xc0c8_8e11_40c2_c8a3,
+        ],
+    ),
+    (
+        BlockType::Q4_1,
+        KvType::F16,
+        [
+            0xcff4_67e0_a195_3486,
+            0xe0a5_d1a4_98b5_bddb,
+            0xc96d_2540_7511_464b,
+            0xcae9_75e2_cd98_1518,
+            0x4ab9_fe59_fc61_0655,
+            0xfcf6_9c96_5181_8feb,
+        ],
+    ),
 ];
