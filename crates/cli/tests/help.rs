@@ -21,7 +21,8 @@ fn every_command_explains_itself() {
 #[test]
 fn the_list_of_commands_is_complete() {
     let help = stdout(&run(&["-h"]));
-    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let listed =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let listed: Vec<_> = listed.filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(listed, COMMANDS);
 }

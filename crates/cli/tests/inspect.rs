@@ -71,5 +71,5 @@ fn a_cut_off_file_is_named_with_the_place() {
     let bytes = fs::read(&path).expect("it is there");
     fs::write(&path, &bytes[..bytes.len() - 100]).expect("it can be written");
     let output = run(&["inspect", path.to_str().expect("UTF-8")]);
-    insta::assert_snapshot!(shown_in(folder.path(), &output), @"");
+    insta::assert_snapshot!(shown_in(folder.path(), &output));
 }

@@ -58,7 +58,8 @@ pub(crate) fn run(arguments: &ConvertArguments) -> anyhow::Result<Outcome> {
     let _stoppable = interrupt.stoppable(&Cancel::default());
     let mut bar = Bar::new("tensors");
     let options = arguments.options(&interrupt);
-    let result = convert(source, output, *block_type, options, &mut |done, total| bar.update(done, total, ""));
+    let result =
+        convert(source, output, *block_type, options, &mut |done, total| bar.update(done, total, ""));
     drop(bar);
     match result {
         Err(ConvertError::Cancelled) => Ok(Outcome::Interrupted),

@@ -16,7 +16,8 @@ pub(crate) fn text(stats: &Stats, seed: u64) -> String {
     line("prompt", stats.prompt_tokens, stats.prompt_speed());
     line("generation", stats.generated_tokens, stats.generation_speed());
     if stats.reused_tokens > 0 {
-        let _ = writeln!(text, "{} of the prompt computed before", units::plural(stats.reused_tokens, "token"));
+        let _ =
+            writeln!(text, "{} of the prompt computed before", units::plural(stats.reused_tokens, "token"));
     }
     if let Some(time) = stats.time_to_first_token {
         let _ = write!(text, "first token after {:.3} s, ", time.as_secs_f64());

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use anyhow::Context;
+use anyhow::anyhow;
 use clap::Args;
 use dewdrop::{EncodeOptions, Tokenizer};
 use serde_json::{Value, json};
@@ -54,7 +54,10 @@ pub(crate) fn run(arguments: &TokenizeArguments) -> anyhow::Result<Outcome> {
     if arguments.decode {
         decode(tokenizer, &parse_ids(&text)?, arguments.json)?;
     } else {
-        let ids = engine.encode(&text, EncodeOptions { add_special: !arguments.no_special, parse_special: arguments.parse_special })?;
+        let ids = engine.encode(
+            &text,
+            EncodeOptions { add_special: !arguments.no_special, parse_special: arguments.parse_special },
+        )?;
         arguments.print(tokenizer, &ids)?;
     }
     Ok(Outcome::Done)

@@ -1,6 +1,8 @@
 //! Runs the built binary and shows what it did.
 
-#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
+
+pub mod alphabet;
 
 use std::fmt::Write as _;
 use std::io::Write as _;

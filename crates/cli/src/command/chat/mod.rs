@@ -78,7 +78,11 @@ pub(super) fn encode(engine: &Engine, messages: &[Message]) -> anyhow::Result<Ve
 }
 
 fn messages(conversation: &Conversation) -> Vec<Message> {
-    conversation.messages().iter().map(|said: &Said| Message::new(said.role.as_str(), said.content.as_str())).collect()
+    conversation
+        .messages()
+        .iter()
+        .map(|said: &Said| Message::new(said.role.as_str(), said.content.as_str()))
+        .collect()
 }
 
 /// What a chat keeps between lines.
