@@ -100,9 +100,9 @@ fn decode(tokenizer: &Tokenizer, ids: &[u32], as_json: bool) -> anyhow::Result<(
 
 fn parse_ids(text: &str) -> anyhow::Result<Vec<u32>> {
     let words = text.split(|c: char| c.is_whitespace() || "[],".contains(c)).filter(|word| !word.is_empty());
-    words
-        .map(|word| word.parse().with_context(|| format!("`{}` is not a token's id", output::visible(word))))
-        .collect()
+    let parse =
+        |word: &str| word.parse().map_err(|_| anyhow!("`{}` is not a token's id", output::visible(word)));
+    words.map(parse).collect()
 }
 
 #[cfg(test)]
