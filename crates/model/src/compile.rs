@@ -4,16 +4,20 @@ use dewdrop_backend::{Attention, Op, Program, Register, Section, StateSpec, Weig
 
 use crate::descriptor::{self, Descriptor, FeedForward, Mixer};
 
-/// The residual stream.
-const RESIDUAL: Register = Register(0);
-/// What a mixer or a feed-forward starts from.
-const NORMED: Register = Register(1);
-/// What it projects that to.
-const PROJECTED: [Register; 4] = [Register(2), Register(3), Register(4), Register(5)];
-/// What it yields, before the projection back to the stream's width.
-const MIXED: Register = Register(6);
-/// That projection, where it is normed before it is added to the stream.
-const BRANCH: Register = Register(7);
+/// What a register is for. Layers share registers; values of the same purpose but another width have their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The residual stream.
+    Residual,
+    /// What a mixer or a feed-forward starts from.
+    Normed,
+    /// What it projects that to.
+    Projected(u8),
+    /// What it yields, before the projection back to the stream's width.
+    Mixed,
+    /// That projection, where it is normed before it is added to the stream.
+    Branch,
+}
 
 /// The program of a model that [`describe`](crate::describe) returned.
 pub fn compile(model: &Descriptor) -> Program {
@@ -21,8 +25,8 @@ pub fn compile(model: &Descriptor) -> Program {
 
     c.section("entry".into());
     let table = c.weight("token_embd.weight", model.n_vocab, model.width);
-    c.grow(RESIDUAL, model.width);
-    c.op(Op::Embed { table, scale: model.embed_scale, out: RESIDUAL });
+    let out = c.program.residual;
+    c.op(Op::Embed { table, scale: model.embed_scale, out });
 
     for (index, layer) in model.layers.iter().enumerate() {
         c.section(format!("layer {index}"));
@@ -43,11 +47,10 @@ pub fn compile(model: &Descriptor) -> Program {
                 let (n_keys, n_values) =
                     (spec.n_key_heads * spec.key_dim, spec.n_value_heads * spec.value_dim);
                 let (n_channels, n_heads) = (2 * n_keys + n_values, spec.n_value_heads);
-                let [qkv, z, beta, alpha] = PROJECTED;
-                c.linear("attn_qkv", n_channels, false, qkv);
-                c.linear("attn_gate", n_values, false, z);
-                c.linear("ssm_beta", n_heads, false, beta);
-                c.linear("ssm_alpha", n_heads, false, alpha);
+                let qkv = c.linear("attn_qkv", n_channels, false, 0);
+                let z = c.linear("attn_gate", n_values, false, 1);
+                let beta = c.linear("ssm_beta", n_heads, false, 2);
+                let alpha = c.linear("ssm_alpha", n_heads, false, 3);
                 let conv = c.weight("ssm_conv1d.weight", n_channels, spec.kernel);
                 let decay = c.weight("ssm_a", 1, n_heads);
                 let dt_bias = c.weight("ssm_dt.bias", 1, n_heads);
@@ -59,36 +62,36 @@ pub fn compile(model: &Descriptor) -> Program {
                     key_dim: spec.key_dim,
                     value_dim: spec.value_dim,
                 });
-                let (out, spec) = (MIXED, spec.clone());
+                let (out, spec) = (c.register(Purpose::Mixed, n_values), spec.clone());
                 c.op(Op::DeltaRule { qkv, z, beta, alpha, out, conv, decay, dt_bias, norm, state, spec });
                 c.join("ssm_out", n_values, false, post_norm("post_attention_norm.weight"));
             }
             Mixer::ShortConv { spec, bias } => {
-                let [bcx, ..] = PROJECTED;
-                c.linear("shortconv.in_proj", 3 * spec.width, *bias, bcx);
+                let bcx = c.linear("shortconv.in_proj", 3 * spec.width, *bias, 0);
                 let conv = c.weight("shortconv.conv.weight", spec.width, spec.kernel);
                 let conv_bias = bias.then(|| c.weight("shortconv.conv.bias", 1, spec.width));
                 let (channels, history) = (spec.width, spec.kernel - 1);
                 let state =
                     c.state(StateSpec::Recurrent { channels, history, n_heads: 0, key_dim: 0, value_dim: 0 });
-                c.op(Op::ShortConv { bcx, out: MIXED, conv, bias: conv_bias, state, spec: spec.clone() });
+                let out = c.register(Purpose::Mixed, spec.width);
+                c.op(Op::ShortConv { bcx, out, conv, bias: conv_bias, state, spec: spec.clone() });
                 c.join("shortconv.out_proj", spec.width, *bias, post_norm("post_attention_norm.weight"));
             }
         }
         c.norm("ffn_norm.weight");
         let FeedForward { width, activation, bias } = layer.feed_forward;
-        let [gate, up, ..] = PROJECTED;
-        c.linear("ffn_gate", width, bias, gate);
-        c.linear("ffn_up", width, bias, up);
-        c.op(Op::Glu { gate, up, out: MIXED, activation });
+        let gate = c.linear("ffn_gate", width, bias, 0);
+        let up = c.linear("ffn_up", width, bias, 1);
+        let out = c.register(Purpose::Mixed, width);
+        c.op(Op::Glu { gate, up, out, activation });
         c.join("ffn_down", width, bias, post_norm("post_ffw_norm.weight"));
     }
 
     c.section("exit".into());
-    c.norm("output_norm.weight");
+    let input = c.norm("output_norm.weight");
     let head = if model.tied { "token_embd.weight" } else { "output.weight" };
     let weight = c.weight(head, model.n_vocab, model.width);
-    c.op(Op::Unembed { input: NORMED, weight, softcap: model.logit_softcap });
+    c.op(Op::Unembed { input, weight, softcap: model.logit_softcap });
     c.program
 }
 
@@ -96,6 +99,8 @@ pub fn compile(model: &Descriptor) -> Program {
 struct Compiler<'a> {
     model: &'a Descriptor,
     program: Program,
+    /// Of the program's registers.
+    purposes: Vec<Purpose>,
 }
 
 impl<'a> Compiler<'a> {
@@ -103,13 +108,13 @@ impl<'a> Compiler<'a> {
         let program = Program {
             n_vocab: model.n_vocab,
             width: model.width,
-            registers: vec![0; usize::from(BRANCH.0) + 1],
-            residual: RESIDUAL,
+            registers: vec![model.width],
+            residual: Register(0),
             ropes: model.ropes.clone(),
             states: Vec::new(),
             sections: Vec::new(),
         };
-        Compiler { model, program }
+        Compiler { model, program, purposes: vec![Purpose::Residual] }
     }
 
     fn section(&mut self, name: String) {
@@ -135,48 +140,54 @@ impl<'a> Compiler<'a> {
         u16::try_from(self.program.states.len() - 1).expect("layers are counted to 4096 at most")
     }
 
-    /// Makes a register at least that wide: layers share registers.
-    fn grow(&mut self, register: Register, width: usize) {
-        let registers = &mut self.program.registers[usize::from(register.0)];
-        *registers = width.max(*registers);
+    fn register(&mut self, purpose: Purpose, width: usize) -> Register {
+        let mut known = self.purposes.iter().zip(&self.program.registers);
+        let index = known.position(|known| known == (&purpose, &width)).unwrap_or_else(|| {
+            self.purposes.push(purpose);
+            self.program.registers.push(width);
+            self.purposes.len() - 1
+        });
+        Register(u8::try_from(index).expect("a model has few widths"))
     }
 
     /// Norms the stream.
-    fn norm(&mut self, role: &str) {
+    fn norm(&mut self, role: &str) -> Register {
         let weight = Some(self.weight(role, 1, self.model.width));
-        self.grow(NORMED, self.model.width);
-        self.op(Op::Norm { input: RESIDUAL, weight, eps: self.model.norm_eps, out: NORMED, add: false });
+        let (input, out) = (self.program.residual, self.register(Purpose::Normed, self.model.width));
+        self.op(Op::Norm { input, weight, eps: self.model.norm_eps, out, add: false });
+        out
     }
 
     /// Projects the normed stream.
-    fn linear(&mut self, role: &str, n_out: usize, bias: bool, out: Register) {
+    fn linear(&mut self, role: &str, n_out: usize, bias: bool, index: u8) -> Register {
         let weight = self.weight(&format!("{role}.weight"), n_out, self.model.width);
         let bias = bias.then(|| self.weight(&format!("{role}.bias"), 1, n_out));
-        self.grow(out, n_out);
-        self.op(Op::Linear { input: NORMED, weight, bias, out, add: false });
+        let input = self.register(Purpose::Normed, self.model.width);
+        let out = self.register(Purpose::Projected(index), n_out);
+        self.op(Op::Linear { input, weight, bias, out, add: false });
+        out
     }
 
     /// Projects what was mixed back and adds it to the stream, normed if there is a role for that norm.
     fn join(&mut self, role: &str, n_mixed: usize, bias: bool, post_norm: Option<&str>) {
-        let width = self.model.width;
-        self.grow(MIXED, n_mixed);
+        let (width, residual) = (self.model.width, self.program.residual);
+        let input = self.register(Purpose::Mixed, n_mixed);
         let weight = self.weight(&format!("{role}.weight"), width, n_mixed);
         let bias = bias.then(|| self.weight(&format!("{role}.bias"), 1, width));
         let Some(norm) = post_norm else {
-            return self.op(Op::Linear { input: MIXED, weight, bias, out: RESIDUAL, add: true });
+            return self.op(Op::Linear { input, weight, bias, out: residual, add: true });
         };
-        self.grow(BRANCH, width);
-        self.op(Op::Linear { input: MIXED, weight, bias, out: BRANCH, add: false });
+        let branch = self.register(Purpose::Branch, width);
+        self.op(Op::Linear { input, weight, bias, out: branch, add: false });
         let weight = Some(self.weight(norm, 1, width));
-        self.op(Op::Norm { input: BRANCH, weight, eps: self.model.norm_eps, out: RESIDUAL, add: true });
+        self.op(Op::Norm { input: branch, weight, eps: self.model.norm_eps, out: residual, add: true });
     }
 
     fn attend(&mut self, a: &descriptor::Attention) {
         let (n_queries, n_keys) = (a.n_heads * a.head_dim, a.n_kv_heads * a.head_dim);
-        let [q, k, v, _] = PROJECTED;
-        self.linear("attn_q", if a.gated { 2 * n_queries } else { n_queries }, a.qkv_bias, q);
-        self.linear("attn_k", n_keys, a.qkv_bias, k);
-        self.linear("attn_v", n_keys, a.qkv_bias, v);
+        let q = self.linear("attn_q", if a.gated { 2 * n_queries } else { n_queries }, a.qkv_bias, 0);
+        let k = self.linear("attn_k", n_keys, a.qkv_bias, 1);
+        let v = self.linear("attn_v", n_keys, a.qkv_bias, 2);
         let (n_kv_heads, head_dim, window) = (a.n_kv_heads, a.head_dim, a.window);
         let spec = Attention {
             n_heads: a.n_heads,
@@ -191,6 +202,7 @@ impl<'a> Compiler<'a> {
             gated: a.gated,
         };
         let state = self.state(StateSpec::Attention { n_kv_heads, head_dim, window });
-        self.op(Op::Attend { q, k, v, out: MIXED, state, spec });
+        let out = self.register(Purpose::Mixed, n_queries);
+        self.op(Op::Attend { q, k, v, out, state, spec });
     }
 }
