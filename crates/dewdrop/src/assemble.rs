@@ -9,7 +9,6 @@ use dewdrop_engine::Core;
 use dewdrop_model::{Claim, Claims, Descriptor, ModelError, ROPE_FACTORS, Source};
 use dewdrop_store::{Checkpoint, CheckpointKind, Store, WeightSource};
 
-use crate::registers::split_registers;
 use crate::{Choice, Error, Options};
 
 /// A model that is known to be runnable.
@@ -25,9 +24,7 @@ pub(crate) fn model(checkpoint: &Checkpoint) -> Result<Model, Error> {
         let factors = rope_factors(checkpoint);
         let descriptor =
             dewdrop_model::describe(source(checkpoint), &checkpoint.tensors, factors.as_deref())?;
-        let mut program = dewdrop_model::compile(&descriptor);
-        split_registers(&mut program);
-        let program = Arc::new(program);
+        let program = Arc::new(dewdrop_model::compile(&descriptor));
         let claims = dewdrop_model::claim(&descriptor, &program, &checkpoint.tensors)?;
         Ok(Model { descriptor, program, claims })
     };

@@ -32,7 +32,6 @@ mod generation;
 mod language;
 pub mod machine;
 mod options;
-mod registers;
 mod session;
 mod stop;
 
@@ -44,6 +43,4 @@ pub use engine::Engine;
 pub use error::Error;
 pub use generation::{Generation, Token};
 pub use options::{Choice, Options};
-#[doc(hidden)]
-pub use registers::split_registers;
 pub use session::Session;
