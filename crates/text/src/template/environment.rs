@@ -3,7 +3,7 @@
 use std::fmt;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::{Kwargs, Rest, Value, ValueKind, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
 use super::{clock, json};
@@ -19,12 +19,15 @@ pub(super) fn new() -> Environment<'static> {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the usual delimiters"));
     environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_unknown_method_callback(python_method);
     environment.set_fuel(Some(FUEL));
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", json::to_json);
     environment.add_filter("indent", indent);
+    environment.add_filter("format", format_values);
+    environment.add_test("iterable", is_iterable);
+    environment.add_test("sequence", is_sequence);
     environment
 }
 
@@ -60,6 +63,60 @@ fn raise_exception(message: Value) -> Result<Value, Error> {
 fn strftime_now(state: &State<'_, '_>, format: String) -> String {
     let now = state.lookup(clock::VARIABLE).and_then(|now| i64::try_from(now).ok());
     clock::strftime(now.unwrap_or_else(clock::now), &format)
+}
+
+/// As in Python, and unlike the library's own test, nothing cannot be iterated over.
+fn is_iterable(value: &Value) -> bool {
+    is_sequence(value) || matches!(value.kind(), ValueKind::Iterable | ValueKind::Undefined)
+}
+
+/// Python's strings and dictionaries count, too.
+fn is_sequence(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
+}
+
+/// The filter `format`, without the widths that fill memory.
+fn format_values(
+    state: &mut State<'_, '_>,
+    text: &Value,
+    values: Rest<ValueOrKwargs>,
+) -> Result<Value, Error> {
+    check_widths(text.as_str().unwrap_or_default())?;
+    minijinja::filters::format(state, text, values)
+}
+
+/// Methods of Python's strings, lists and dictionaries.
+fn python_method(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    method: &str,
+    arguments: &[Value],
+) -> Result<Value, Error> {
+    if method == "format" {
+        check_widths(value.as_str().unwrap_or_default())?;
+    }
+    minijinja_contrib::pycompat::unknown_method_callback(state, value, method, arguments)
+}
+
+/// Refuses format strings with a width or precision of more than three digits, or one that an argument gives.
+fn check_widths(format: &str) -> Result<(), Error> {
+    let mut inside = None;
+    let mut n_digits = 0;
+    for character in format.chars() {
+        n_digits = if character.is_ascii_digit() { n_digits + 1 } else { 0 };
+        let nested = character == '*' || (character == '{' && inside == Some('{'));
+        match (inside, character) {
+            (Some(_), _) if nested || n_digits > 3 => {
+                let message = "format string with a width of more than 3 digits";
+                return Err(Error::new(ErrorKind::InvalidOperation, message));
+            }
+            (None, '%' | '{') => inside = Some(character),
+            (Some('{'), '}') => inside = None,
+            (Some('%'), end) if end.is_alphabetic() || end == '%' => inside = None,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Indents all lines but the first, as Jinja's filter does.

@@ -117,9 +117,7 @@ impl Style {
                 '\u{8}' => out.push_str("\\b"),
                 '\u{c}' => out.push_str("\\f"),
                 '\0'..='\u{1f}' => push_escaped(character, out),
-                _ if self.ensure_ascii && !(' '..='\u{7f}').contains(&character) => {
-                    push_escaped(character, out)
-                }
+                _ if self.ensure_ascii && !(' '..='~').contains(&character) => push_escaped(character, out),
                 _ => out.push(character),
             }
         }
