@@ -174,7 +174,7 @@ fn windows(keys: &mut Keys<'_>, model: &Descriptor) {
     keys.count("attention.sliding_window", window);
     let slides: Vec<bool> =
         attentions(model).map(|attention| attention.is_some_and(|own| own.window.is_some())).collect();
-    let usual = |(layer, &slides): (usize, &bool)| slides == !(layer + 1).is_multiple_of(GEMMA_PERIOD);
+    let usual = |(layer, &slides): (usize, &bool)| slides != (layer + 1).is_multiple_of(GEMMA_PERIOD);
     if model.rope_laws.len() > 1 && !slides.iter().enumerate().all(usual) {
         keys.put("attention.sliding_window_pattern", Array::Bool(slides));
     }

@@ -78,7 +78,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.gguf");
         fs::write(&path, "before").unwrap();
-        write_atomically(&path, |file| Ok(file.write_all(b"after").unwrap())).unwrap();
+        write_atomically(&path, |file| {
+            file.write_all(b"after").unwrap();
+            Ok(())
+        })
+        .unwrap();
         assert_eq!(
             (names(folder.path()), fs::read(&path).unwrap()),
             (vec!["model.gguf".into()], b"after".to_vec())
