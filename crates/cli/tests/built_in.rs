@@ -8,7 +8,7 @@ use support::{json, run, run_with, shown, stdout};
 
 #[test]
 fn it_tells_a_story() {
-    let text = stdout(&run(&["run", "Once upon a time", "--temp", "0", "-n", "12"]));
+    let text = stdout(&run(&["run", "Once upon a time", "--temp", "0", "-n", "11"]));
     assert_eq!(text, ", there was a little girl named Lily. She loved\n");
 }
 

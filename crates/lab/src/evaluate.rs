@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn the_error_is_that_of_a_mean() {
         let mut sum = Sum::default();
-        [1.0, 2.0, 3.0].map(|x| sum.add(x));
+        [1.0, 2.0, 3.0].into_iter().for_each(|x| sum.add(x));
         let result = sum.perplexity(1);
         assert!((result.value - 2_f64.exp()).abs() < 1e-12);
         // Mean square deviation 2/3, over n - 1 = 2.

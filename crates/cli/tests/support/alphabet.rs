@@ -116,7 +116,7 @@ fn tensors() -> Vec<Tensor> {
 fn successor(id: usize) -> usize {
     match u8::try_from(id) {
         Ok(b'z') => END,
-        Ok(letter @ b'a'..b'z') => usize::from(letter) + 1,
+        Ok(letter @ b'a'..=b'y') => usize::from(letter) + 1,
         _ => usize::from(b'a'),
     }
 }
