@@ -3,13 +3,15 @@
 //! [`Engine::open`] takes a model as people have it (a GGUF file, a Hugging Face folder), a [`Session`] is one
 //! conversation or text, and [`Session::generate`] yields [`Token`]s with their text:
 //!
-//! ```no_run
-//! use std::path::Path;
-//!
+//! ```
 //! use dewdrop::{Engine, Options, Sampling};
 //!
+//! # #[cfg(not(feature = "built-in"))]
+//! # fn main() {}
+//! # #[cfg(feature = "built-in")]
 //! # fn main() -> Result<(), dewdrop::Error> {
-//! let engine = Engine::open(Path::new("model.gguf"), Options::default())?;
+//! // Or `Engine::open(Path::new("model.gguf"), options)`.
+//! let engine = Engine::built_in(Options::default())?;
 //! let mut session = engine.session()?;
 //! session.prompt("The morning dew")?;
 //! for token in session.generate(&Sampling { n: Some(32), ..Sampling::default() })? {

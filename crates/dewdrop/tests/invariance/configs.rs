@@ -9,19 +9,27 @@ pub(crate) const N_VOCAB: u32 = 301;
 pub(crate) struct Config {
     pub(crate) name: &'static str,
     pub(crate) json: fn() -> Value,
+    /// Headers of tensors whose shapes tell what the config does not.
+    pub(crate) headers: &'static [(&'static str, [usize; 2])],
     /// Orders that GGUF files of the family have, where they differ from those of folders.
     pub(crate) gguf_orders: bool,
 }
 
 pub(crate) const CONFIGS: &[Config] = &[
-    Config { name: "llama", json: llama, gguf_orders: false },
-    Config { name: "llama in GGUF order", json: llama, gguf_orders: true },
-    Config { name: "qwen2", json: qwen2, gguf_orders: false },
-    Config { name: "qwen3", json: qwen3, gguf_orders: false },
-    Config { name: "qwen3_5", json: qwen3_5, gguf_orders: false },
-    Config { name: "qwen3_5 in GGUF order", json: qwen3_5, gguf_orders: true },
-    Config { name: "gemma3", json: gemma3, gguf_orders: false },
-    Config { name: "lfm2", json: lfm2, gguf_orders: false },
+    Config { name: "llama", json: llama, headers: &[], gguf_orders: false },
+    Config { name: "llama in GGUF order", json: llama, headers: &[], gguf_orders: true },
+    Config { name: "qwen2", json: qwen2, headers: &[], gguf_orders: false },
+    Config { name: "qwen3", json: qwen3, headers: &[], gguf_orders: false },
+    Config { name: "qwen3_5", json: qwen3_5, headers: &[], gguf_orders: false },
+    Config { name: "qwen3_5 in GGUF order", json: qwen3_5, headers: &[], gguf_orders: true },
+    Config { name: "gemma3", json: gemma3, headers: &[], gguf_orders: false },
+    Config { name: "lfm2", json: lfm2, headers: LFM2_HEADERS, gguf_orders: false },
+];
+
+/// The feed-forwards' widths.
+const LFM2_HEADERS: &[(&str, [usize; 2])] = &[
+    ("model.layers.0.feed_forward.w1.weight", [512, 256]),
+    ("model.layers.1.feed_forward.w1.weight", [512, 256]),
 ];
 
 /// Two spans in the feed-forward, a scaled rope, a head of its own.

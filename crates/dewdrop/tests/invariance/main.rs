@@ -143,8 +143,8 @@ fn a_seed_gives_the_same_tokens_everywhere() {
     }
 }
 
-fn models() -> impl Iterator<Item = (&'static str, RandomModel)> {
-    CONFIGS.iter().map(|config| (config.name, RandomModel::new(config)))
+fn models() -> Vec<(&'static str, RandomModel)> {
+    CONFIGS.iter().map(|config| (config.name, RandomModel::new(config))).collect()
 }
 
 fn oracle(model: &RandomModel, arithmetic: Arithmetic) -> Box<dyn Backend> {

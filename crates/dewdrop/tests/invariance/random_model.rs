@@ -2,14 +2,13 @@
 //!
 //! Tensors are named by section and role, so no family's names are needed: claiming is tested elsewhere.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use dewdrop::Checkpoint;
 use dewdrop_backend::{Blocks, HeadOrder, Op, Pairing, Program, Transform, WeightSpec};
 use dewdrop_engine::sampler::noise::philox;
-use dewdrop_format::{BlockType, gguf};
+use dewdrop_format::{BlockType, TensorInfo, gguf};
 use dewdrop_model::Source;
 use dewdrop_store::{Residency, Store, WeightSource};
 
@@ -29,10 +28,10 @@ pub(crate) struct Weights {
 impl RandomModel {
     pub(crate) fn new(config: &Config) -> Self {
         let json = (config.json)();
-        let descriptor = dewdrop_model::describe(Source::HuggingFace(&json), &BTreeMap::new(), None)
+        let tensors = config.headers.iter().map(header).collect();
+        let descriptor = dewdrop_model::describe(Source::HuggingFace(&json), &tensors, None)
             .unwrap_or_else(|error| panic!("{}: {error}", config.name));
         let mut program = dewdrop_model::compile(&descriptor);
-        dewdrop::split_registers(&mut program);
         if config.gguf_orders {
             reorder(&mut program);
         }
@@ -66,6 +65,13 @@ impl Weights {
         };
         self.program.sections[section].weights.iter().map(source).collect()
     }
+}
+
+fn header(&(name, shape): &(&str, [usize; 2])) -> (String, TensorInfo) {
+    let (name, shape) = (name.to_owned(), shape.to_vec());
+    let info =
+        TensorInfo { name: name.clone(), shape, block_type: BlockType::F32, file: 0, offset: 0, len: 0 };
+    (name, info)
 }
 
 /// As GGUF files have it.
