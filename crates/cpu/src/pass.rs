@@ -1,6 +1,7 @@
 //! One pass over some rows: what operations read and write besides weights.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use dewdrop_backend::rope::RopeTable;
 use dewdrop_backend::state::Sequences;
@@ -10,6 +11,7 @@ use crate::isa::Isa;
 use crate::loaded::Loaded;
 use crate::op::attend::{Heads, Inputs};
 use crate::op::delta_rule;
+use crate::op::linear::Scratch;
 use crate::pool::Pool;
 use crate::registers::Registers;
 
@@ -17,6 +19,8 @@ use crate::registers::Registers;
 pub(crate) struct Pass {
     pub(crate) isa: Isa,
     pub(crate) pool: Pool,
+    /// One for each of the pool's workers.
+    pub(crate) scratch: Vec<Mutex<Scratch>>,
     pub(crate) arithmetic: Arithmetic,
     pub(crate) sequences: Sequences,
     pub(crate) ropes: Vec<RopeTable>,
@@ -38,6 +42,7 @@ impl Pass {
     ) -> Self {
         Pass {
             isa,
+            scratch: (0..pool.threads()).map(|_| Mutex::default()).collect(),
             pool,
             arithmetic,
             sequences,

@@ -119,9 +119,9 @@ impl<const GROUP: usize, const MINIMA: bool, const STEPS: usize> Job for Product
     fn run<L: Lanes>(self, l: L) {
         let n_rows = self.activations.n_rows();
         let mut row = 0;
-        while row + 4 <= n_rows {
-            self.rows::<L, 4>(l, row);
-            row += 4;
+        while row + 3 <= n_rows {
+            self.rows::<L, 3>(l, row);
+            row += 3;
         }
         if row + 2 <= n_rows {
             self.rows::<L, 2>(l, row);

@@ -2,6 +2,7 @@
 
 pub(crate) mod attend;
 pub(crate) mod conv;
+pub(crate) mod decode;
 pub(crate) mod delta_rule;
 pub(crate) mod float_product;
 pub(crate) mod glu;

@@ -7,8 +7,10 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use dewdrop_backend::{Arithmetic, Register, Weight};
+use dewdrop_format::BlockType;
 
 use crate::activations::Activations;
+use crate::body::decode::decode;
 use crate::body::float_product::{FloatProduct, float_product};
 use crate::body::integer_product::{End, Target, product};
 use crate::disjoint::Disjoint;
@@ -16,10 +18,10 @@ use crate::isa::Isa;
 use crate::panel::{CHANNELS, Panel, SPAN};
 use crate::pass::Pass;
 use crate::pool::Pool;
-use crate::unpack::Unpacker;
+use crate::unpack::{Source, Unpacker};
 
 /// Bytes of weights of a task, about: long enough to make starting it cheap, short enough to share out evenly.
-const TASK_BYTES: usize = 64 << 10;
+const TASK_BYTES: usize = 512 << 10;
 
 /// A product's inputs.
 #[derive(Clone, Copy)]
@@ -51,136 +53,164 @@ impl Pass {
         let widths = (self.registers.width(input), self.registers.width(out));
         assert_eq!(widths, (weight.n_in, weight.n_out), "widths of a linear's registers");
         let mut values = self.registers.take_spare(out);
-        if unpacker(weight, self.arithmetic).is_some() {
-            self.registers.quantize(self.isa, &mut self.pool, input);
-        }
         let rows = match unpacker(weight, self.arithmetic) {
-            Some(_) => Rows::Integers(self.registers.quantized(input)),
+            Some(_) => {
+                self.registers.quantize(self.isa, &mut self.pool, input);
+                Rows::Integers(self.registers.quantized(input))
+            }
             None => Rows::Floats(self.registers.get(input)),
         };
         let end = End { bias, old: add.then(|| self.registers.get(out)) };
-        multiply(self.isa, &mut self.pool, weight, rows, end, &mut values);
+        let product = Multiply { isa: self.isa, matrix: Matrix::new(weight), rows, end };
+        product.run(&mut self.pool, &self.scratch, &mut values);
         self.registers.put(out, values);
     }
 }
 
-/// `out = end(weight x)`, `[n_rows, n_out]`.
-pub(crate) fn multiply(
-    isa: Isa,
-    pool: &mut Pool,
-    weight: &Weight,
-    rows: Rows<'_>,
-    end: End<'_>,
-    out: &mut [f32],
-) {
-    let out = Disjoint::new(out);
-    let n_tiles = weight.n_out.div_ceil(CHANNELS);
-    let tile_bytes = (weight.blocks.len() / n_tiles).max(1);
-    // At least a few tasks for each thread, so that all end at about the same time.
-    let tiles_per_task = (TASK_BYTES / tile_bytes).min(n_tiles / (4 * pool.threads())).max(1);
-    let scratch: Vec<_> = (0..pool.threads()).map(|_| Mutex::new(Scratch::default())).collect();
-    pool.run(n_tiles.div_ceil(tiles_per_task), &|worker, task| {
-        let mut scratch = scratch[worker].try_lock().expect("a worker's scratch is its own");
-        for tile in task * tiles_per_task..n_tiles.min((task + 1) * tiles_per_task) {
-            let channels = tile * CHANNELS..weight.n_out.min((tile + 1) * CHANNELS);
-            // SAFETY: a tile's columns are its task's alone.
-            unsafe {
-                match rows {
-                    Rows::Integers(x) => integer_tile(isa, weight, channels, x, end, out, &mut scratch),
-                    Rows::Floats(x) => float_tile(isa, weight, channels, x, end, out, &mut scratch),
-                }
-            }
-        }
-    });
+/// A weight's bytes and sizes, looked up once per product.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    block_type: BlockType,
+    n_out: usize,
+    n_in: usize,
+    bytes: &'a [u8],
+    channel_bytes: usize,
+}
+
+impl<'a> Matrix<'a> {
+    pub(crate) fn new(weight: &'a Weight) -> Self {
+        let (block_type, n_out, n_in) = (weight.block_type, weight.n_out, weight.n_in);
+        Matrix { block_type, n_out, n_in, bytes: &weight.blocks, channel_bytes: block_type.bytes_for(n_in) }
+    }
+
+    /// Bytes `at` to `at + n - 1` of a channel.
+    fn part(&self, channel: usize, at: usize, n: usize) -> &'a [u8] {
+        &self.bytes[channel * self.channel_bytes + at..][..n]
+    }
 }
 
 /// What a worker unpacks into.
 #[derive(Default)]
-struct Scratch {
+pub(crate) struct Scratch {
     panel: Option<Box<Panel>>,
     floats: Vec<f32>,
 }
 
-/// # Safety
-/// These columns of `out` are the present task's alone.
-unsafe fn integer_tile(
-    isa: Isa,
-    weight: &Weight,
-    channels: Range<usize>,
-    x: &Activations,
-    end: End<'_>,
-    out: Disjoint<'_, f32>,
-    scratch: &mut Scratch,
-) {
-    let Unpacker { form, unpack } = Unpacker::of(weight.block_type).expect("a quantized type");
-    assert_eq!(x.n_in(), weight.n_in, "inputs of a matrix");
-    let panel = scratch.panel.get_or_insert_with(Panel::new);
-    for first in (0..weight.n_in).step_by(SPAN) {
-        let n = SPAN.min(weight.n_in - first);
+/// `end(matrix x)`, `[n_rows, n_out]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Multiply<'a> {
+    pub(crate) isa: Isa,
+    pub(crate) matrix: Matrix<'a>,
+    pub(crate) rows: Rows<'a>,
+    pub(crate) end: End<'a>,
+}
+
+impl Multiply<'_> {
+    /// Computes it. `scratch`: one for each worker.
+    pub(crate) fn run(&self, pool: &mut Pool, scratch: &[Mutex<Scratch>], out: &mut [f32]) {
+        let (out, n_out) = (Disjoint::new(out), self.matrix.n_out);
+        let n_tiles = n_out.div_ceil(CHANNELS);
+        let tile_bytes = (CHANNELS * self.matrix.channel_bytes).max(1);
+        // At least a few tasks for each thread, so that all end at about the same time.
+        let tiles_per_task = (TASK_BYTES / tile_bytes).min(n_tiles / (4 * pool.threads())).max(1);
+        pool.run(n_tiles.div_ceil(tiles_per_task), &|worker, task| {
+            let mut scratch = scratch[worker].try_lock().expect("a worker's scratch is its own");
+            for tile in task * tiles_per_task..n_tiles.min((task + 1) * tiles_per_task) {
+                let channels = tile * CHANNELS..n_out.min((tile + 1) * CHANNELS);
+                // SAFETY: a tile's columns are its task's alone.
+                unsafe {
+                    match self.rows {
+                        Rows::Integers(x) => self.integer_tile(channels, x, out, &mut scratch),
+                        Rows::Floats(x) => self.float_tile(channels, x, out, &mut scratch),
+                    }
+                }
+            }
+        });
+    }
+
+    /// # Safety
+    /// These columns of `out` are the present task's alone.
+    unsafe fn integer_tile(
+        &self,
+        channels: Range<usize>,
+        x: &Activations,
+        out: Disjoint<'_, f32>,
+        scratch: &mut Scratch,
+    ) {
+        let Matrix { block_type, n_in, n_out, .. } = self.matrix;
+        let Unpacker { form, unpack } = Unpacker::of(block_type).expect("a quantized type");
+        assert_eq!(x.n_in(), n_in, "inputs of a matrix");
+        let panel = scratch.panel.get_or_insert_with(Panel::new);
+        for first in (0..n_in).step_by(SPAN) {
+            let n = SPAN.min(n_in - first);
+            unpack(self.isa, &self.source(&channels, first, n), panel.part_mut(form, n));
+            let target = Target {
+                out,
+                n_out,
+                channel: channels.start,
+                n_channels: channels.len(),
+                first: first == 0,
+                end: (first + n == n_in).then_some(self.end),
+            };
+            // SAFETY: by the caller.
+            unsafe { product(self.isa, form, panel.part(form, n), x, first, target) };
+        }
+    }
+
+    /// The blocks of `n` inputs from `first` on.
+    fn source(&self, channels: &Range<usize>, first: usize, n: usize) -> Source<'_> {
+        let Matrix { block_type, bytes, channel_bytes, .. } = self.matrix;
+        let (at, n) = (block_type.bytes_for(first), block_type.bytes_for(n));
         // Channels beyond the last repeat it; their values go nowhere.
-        let blocks =
-            std::array::from_fn(|j| span(weight, (channels.start + j).min(channels.end - 1), first, n));
-        unpack(isa, weight.block_type, blocks, panel.part_mut(form, n));
-        let target = Target {
-            out,
-            n_out: weight.n_out,
-            channel: channels.start,
-            n_channels: channels.len(),
-            first: first == 0,
-            end: (first + n == weight.n_in).then_some(end),
-        };
-        // SAFETY: by the caller.
-        unsafe { product(isa, form, panel.part(form, n), x, first, target) };
+        let channel = |j: usize| self.matrix.part((channels.start + j).min(channels.end - 1), at, n);
+        // The next sixteen channels follow these in the file. Read in one stream while these are unpacked, a share
+        // with each span, they come faster than in the sixteen streams of their own unpacking.
+        let soon = bytes.as_ptr().wrapping_add((channels.start + CHANNELS) * channel_bytes + CHANNELS * at);
+        Source { block_type, channels: std::array::from_fn(channel), soon }
     }
-}
 
-/// # Safety
-/// These columns of `out` are the present task's alone.
-unsafe fn float_tile(
-    isa: Isa,
-    weight: &Weight,
-    channels: Range<usize>,
-    x: &[f32],
-    end: End<'_>,
-    out: Disjoint<'_, f32>,
-    scratch: &mut Scratch,
-) {
-    for first in (0..weight.n_in).step_by(SPAN) {
-        let n = SPAN.min(weight.n_in - first);
-        scratch.floats.resize(channels.len() * n, 0.0);
-        for (channel, floats) in channels.clone().zip(scratch.floats.chunks_exact_mut(n)) {
-            (weight.block_type.block().decode)(span(weight, channel, first, n), floats);
-        }
-        let product = FloatProduct {
-            weights: &scratch.floats,
-            n_inputs: n,
-            x,
-            n_in: weight.n_in,
-            first_input: first,
-            out,
-            n_out: weight.n_out,
-            first_channel: channels.start,
-        };
-        // SAFETY: by the caller.
-        unsafe { float_product(isa, product) };
-    }
-    for row in 0..x.len() / weight.n_in {
-        let at = row * weight.n_out;
-        // SAFETY: by the caller.
-        let out = unsafe { out.part(at + channels.start..at + channels.end) };
-        for (channel, out) in channels.clone().zip(out) {
-            if let Some(bias) = end.bias {
-                *out += bias[channel];
+    /// # Safety
+    /// These columns of `out` are the present task's alone.
+    unsafe fn float_tile(
+        &self,
+        channels: Range<usize>,
+        x: &[f32],
+        out: Disjoint<'_, f32>,
+        scratch: &mut Scratch,
+    ) {
+        let Matrix { block_type, n_in, n_out, .. } = self.matrix;
+        for first in (0..n_in).step_by(SPAN) {
+            let n = SPAN.min(n_in - first);
+            scratch.floats.resize(channels.len() * n, 0.0);
+            for (channel, floats) in channels.clone().zip(scratch.floats.chunks_exact_mut(n)) {
+                let bytes = self.matrix.part(channel, block_type.bytes_for(first), block_type.bytes_for(n));
+                decode(self.isa, block_type, bytes, floats);
             }
-            if let Some(old) = end.old {
-                *out += old[at + channel];
+            let product = FloatProduct {
+                weights: &scratch.floats,
+                n_inputs: n,
+                x,
+                n_in,
+                first_input: first,
+                out,
+                n_out,
+                first_channel: channels.start,
+            };
+            // SAFETY: by the caller.
+            unsafe { float_product(self.isa, product) };
+        }
+        for row in 0..x.len() / n_in {
+            let at = row * n_out;
+            // SAFETY: by the caller.
+            let out = unsafe { out.part(at + channels.start..at + channels.end) };
+            for (channel, out) in channels.clone().zip(out) {
+                if let Some(bias) = self.end.bias {
+                    *out += bias[channel];
+                }
+                if let Some(old) = self.end.old {
+                    *out += old[at + channel];
+                }
             }
         }
     }
-}
-
-/// The blocks of `n` inputs of a channel from `first` on.
-fn span(weight: &Weight, channel: usize, first: usize, n: usize) -> &[u8] {
-    let bytes_for = |n| weight.block_type.bytes_for(n);
-    &weight.blocks[channel * bytes_for(weight.n_in) + bytes_for(first)..][..bytes_for(n)]
 }

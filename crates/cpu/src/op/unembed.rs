@@ -2,7 +2,7 @@
 
 use dewdrop_backend::{Register, Weight};
 
-use super::linear::{Rows, multiply, unpacker};
+use super::linear::{Matrix, Multiply, Rows, unpacker};
 use crate::activations::Activations;
 use crate::body::glu::Softcap;
 use crate::body::integer_product::End;
@@ -29,7 +29,8 @@ impl Pass {
             None => Rows::Floats(&x),
         };
         let end = End { bias: None, old: None };
-        multiply(self.isa, &mut self.pool, weight, rows, end, &mut self.logits);
+        let product = Multiply { isa: self.isa, matrix: Matrix::new(weight), rows, end };
+        product.run(&mut self.pool, &self.scratch, &mut self.logits);
         if let Some(cap) = softcap {
             self.cap(cap);
         }

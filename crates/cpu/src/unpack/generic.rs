@@ -2,9 +2,9 @@
 
 use dewdrop_format::BlockType;
 
-use super::Unpacker;
+use super::{Source, Unpacker};
 use crate::isa::Isa;
-use crate::panel::{CHANNELS, Form, PartMut, Range};
+use crate::panel::{Form, PartMut, Range};
 
 /// Weights and groups in the largest block.
 const MAX_LEN: usize = 256;
@@ -16,13 +16,13 @@ pub(super) fn unpacker(block_type: BlockType) -> Option<Unpacker> {
     Some(Unpacker { form, unpack })
 }
 
-fn unpack(_: Isa, block_type: BlockType, channels: [&[u8]; CHANNELS], panel: PartMut<'_>) {
-    let block = block_type.block();
+fn unpack(_: Isa, source: &Source<'_>, panel: PartMut<'_>) {
+    let block = source.block_type.block();
     let integers = block.integers.as_ref().expect("a quantized type");
     let n_groups = block.len / integers.group;
     let n_minima = if integers.has_minimum { n_groups } else { 0 };
     let (mut quants, mut scales, mut minima) = ([0; MAX_LEN], [0.0; MAX_GROUPS], [0.0; MAX_GROUPS]);
-    for (j, channel) in channels.into_iter().enumerate() {
+    for (j, channel) in source.channels.into_iter().enumerate() {
         for (b, bytes) in channel.chunks_exact(block.bytes).enumerate() {
             let quants = &mut quants[..block.len];
             (integers.unpack)(bytes, quants, &mut scales[..n_groups], &mut minima[..n_minima]);

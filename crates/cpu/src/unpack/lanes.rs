@@ -4,14 +4,22 @@ use crate::lanes::{Bytes, Floats, Lanes};
 use crate::panel::CHANNELS;
 
 /// The same block of sixteen channels.
-pub(super) type Blocks<'a> = [&'a [u8]; CHANNELS];
+pub(super) struct Blocks<'a> {
+    pub(super) channels: [&'a [u8]; CHANNELS],
+    /// Where as many bytes as all of these lie that will be needed soon.
+    pub(super) soon: *const u8,
+}
 
-/// Bytes `at` to `at + 15`: vector k holds bytes `4k` to `4k + 3` of them, lanes are channels.
+/// Bytes `at` to `at + 15`: vector k holds bytes `4k` to `4k + 3` of them, lanes are channels. As many bytes are asked
+/// for from where they will be needed: a few at a time, since a core can wait for some 20 cache lines only.
 #[inline(always)]
 pub(super) fn sixteen<L: Lanes>(l: L, blocks: &Blocks<'_>, at: usize) -> [L::I; 4] {
     let mut rows = [&[0; 16]; CHANNELS];
     for j in 0..CHANNELS {
-        rows[j] = blocks[j][at..at + 16].first_chunk().expect("sixteen bytes");
+        rows[j] = blocks.channels[j][at..at + 16].first_chunk().expect("sixteen bytes");
+    }
+    for line in 0..CHANNELS * 16 / 64 {
+        l.prefetch(blocks.soon.wrapping_add(CHANNELS * at + 64 * line));
     }
     l.transpose(rows)
 }
@@ -28,7 +36,7 @@ pub(super) fn thirty_two<L: Lanes>(l: L, blocks: &Blocks<'_>, at: usize) -> [L::
 pub(super) fn words<L: Lanes>(l: L, blocks: &Blocks<'_>, at: usize) -> L::I {
     let mut words = Bytes::ZERO;
     for j in 0..CHANNELS {
-        words.0[4 * j..4 * j + 4].copy_from_slice(&blocks[j][at..at + 4]);
+        words.0[4 * j..4 * j + 4].copy_from_slice(&blocks.channels[j][at..at + 4]);
     }
     l.load_bytes(&words.0)
 }
@@ -38,7 +46,7 @@ pub(super) fn words<L: Lanes>(l: L, blocks: &Blocks<'_>, at: usize) -> L::I {
 pub(super) fn halves<L: Lanes>(l: L, blocks: &Blocks<'_>, at: usize) -> L::F {
     let mut halves = [0; CHANNELS];
     for j in 0..CHANNELS {
-        halves[j] = u16::from_le_bytes([blocks[j][at], blocks[j][at + 1]]);
+        halves[j] = u16::from_le_bytes([blocks.channels[j][at], blocks.channels[j][at + 1]]);
     }
     l.load_half(&halves)
 }

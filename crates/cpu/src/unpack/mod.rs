@@ -17,8 +17,17 @@ use crate::isa::Isa;
 use crate::lanes::{Job, Lanes};
 use crate::panel::{CHANNELS, Form, PartMut};
 
-/// Writes the panel of some inputs of sixteen channels, each given as its whole blocks.
-pub(crate) type Unpack = fn(Isa, BlockType, [&[u8]; CHANNELS], PartMut<'_>);
+/// Writes the panel of some inputs of sixteen channels.
+pub(crate) type Unpack = fn(Isa, &Source<'_>, PartMut<'_>);
+
+/// What a panel is unpacked from.
+pub(crate) struct Source<'a> {
+    pub(crate) block_type: BlockType,
+    /// Whole blocks of each channel.
+    pub(crate) channels: [&'a [u8]; CHANNELS],
+    /// Where as many bytes lie as all channels have here, which will be needed soon; any address will do.
+    pub(crate) soon: *const u8,
+}
 
 /// How a block type becomes panels.
 #[derive(Clone, Copy)]
@@ -68,19 +77,15 @@ const fn fast<F: Fast>() -> Unpacker {
     Unpacker { form: F::FORM, unpack: unpack::<F> }
 }
 
-fn unpack<F: Fast>(isa: Isa, _: BlockType, channels: [&[u8]; CHANNELS], panel: PartMut<'_>) {
-    isa.run(Span { channels, panel, of: std::marker::PhantomData::<F> });
+fn unpack<F: Fast>(isa: Isa, source: &Source<'_>, panel: PartMut<'_>) {
+    isa.run(Span { source, panel, of: std::marker::PhantomData::<F> });
 }
 
 struct Span<'a, F> {
-    channels: [&'a [u8]; CHANNELS],
+    source: &'a Source<'a>,
     panel: PartMut<'a>,
     of: std::marker::PhantomData<F>,
 }
-
-/// How far ahead of the present block bytes are asked for: sixteen streams are more than a machine's own prefetcher
-/// follows well.
-const AHEAD: usize = 1024;
 
 impl<F: Fast> Job for Span<'_, F> {
     type Output = ();
@@ -89,14 +94,10 @@ impl<F: Fast> Job for Span<'_, F> {
     fn run<L: Lanes>(self, l: L) {
         let (n_steps, n_groups) = (F::LEN / 4, F::LEN / F::FORM.group);
         for (b, steps) in self.panel.steps.chunks_exact_mut(n_steps).enumerate() {
-            let mut blocks = [&[][..]; CHANNELS];
+            let soon = self.source.soon.wrapping_add(b * CHANNELS * F::BYTES);
+            let mut blocks = Blocks { channels: [&[]; CHANNELS], soon };
             for j in 0..CHANNELS {
-                blocks[j] = &self.channels[j][b * F::BYTES..][..F::BYTES];
-                let mut line = 0;
-                while line < F::BYTES {
-                    l.prefetch(blocks[j].as_ptr().wrapping_add(AHEAD + line));
-                    line += 64;
-                }
+                blocks.channels[j] = &self.source.channels[j][b * F::BYTES..][..F::BYTES];
             }
             let groups = b * n_groups..(b + 1) * n_groups;
             let minima = if F::FORM.minima { groups.clone() } else { 0..0 };

@@ -26,15 +26,16 @@ proptest! {
         for block in BLOCK_TYPES.iter().filter(|block| block.integers.is_some()) {
             let n_bytes = 2 * block.bytes;
             let channels = std::array::from_fn(|j| &random[j * n_bytes..][..n_bytes]);
+            let source = Source { block_type: block.block_type, channels, soon: std::ptr::null() };
             let n = 2 * block.len;
             let definition = generic::unpacker(block.block_type).expect("integers");
             let mut want = Panel::new();
-            (definition.unpack)(Isa::available()[0], block.block_type, channels, want.part_mut(definition.form, n));
+            (definition.unpack)(Isa::available()[0], &source, want.part_mut(definition.form, n));
             let want = content(definition.form, &want, n);
             let unpacker = Unpacker::of(block.block_type).expect("integers");
             for isa in Isa::available() {
                 let mut got = Panel::new();
-                (unpacker.unpack)(isa, block.block_type, channels, got.part_mut(unpacker.form, n));
+                (unpacker.unpack)(isa, &source, got.part_mut(unpacker.form, n));
                 let got = content(unpacker.form, &got, n);
                 prop_assert!(got.0 == want.0, "{} {}: weights", block.name, isa.name());
                 for (got, want) in got.1.iter().zip(&want.1) {
