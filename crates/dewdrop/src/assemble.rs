@@ -28,7 +28,7 @@ pub(crate) fn model(checkpoint: &Checkpoint) -> Result<Model, Error> {
         let claims = dewdrop_model::claim(&descriptor, &program, &checkpoint.tensors)?;
         Ok(Model { descriptor, program, claims })
     };
-    build().map_err(|source| Error::Model { path: checkpoint.path().to_owned(), source })
+    build().map_err(|error| Error::Model { path: checkpoint.path().to_owned(), source: Box::new(error) })
 }
 
 /// A core that runs it.

@@ -89,7 +89,9 @@ impl Engine {
     /// Ids of a text.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>, Error> {
         let path = || self.checkpoint().path().to_owned();
-        self.tokenizer().encode(text, options).map_err(|source| Error::Text { path: path(), source })
+        self.tokenizer()
+            .encode(text, options)
+            .map_err(|error| Error::Text { path: path(), source: Box::new(error) })
     }
 
     /// How the model wants conversations written, if its files say.

@@ -18,10 +18,10 @@ pub enum Error {
     Store(#[from] StoreError),
     /// The files are fine, the model is not one we can run.
     #[error("{path}: this model cannot be run")]
-    Model { path: PathBuf, source: ModelError },
+    Model { path: PathBuf, source: Box<ModelError> },
     /// The tokenizer or chat template cannot be used, or not for this text.
     #[error("{path}: text cannot be turned into tokens")]
-    Text { path: PathBuf, source: TextError },
+    Text { path: PathBuf, source: Box<TextError> },
     /// More context than the model was made for.
     #[error("a context of {asked} tokens, but the model was made for at most {most}")]
     Context { asked: usize, most: usize },

@@ -27,8 +27,8 @@ impl Language {
             let template = ChatTemplate::of(&tokenizer)?;
             Ok((tokenizer, template))
         };
-        let (tokenizer, template) =
-            read().map_err(|source| Error::Text { path: checkpoint.path().to_owned(), source })?;
+        let (tokenizer, template) = read()
+            .map_err(|error| Error::Text { path: checkpoint.path().to_owned(), source: Box::new(error) })?;
         let mut end_tokens: BTreeSet<u32> = tokenizer.end_ids().collect();
         end_tokens.extend(&descriptor.end_tokens);
         end_tokens.extend(generation_ends(checkpoint));

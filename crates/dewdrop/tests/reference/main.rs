@@ -3,6 +3,8 @@
 //! Looks for family folders in `DEWDROP_REFERENCE`, then in `../shared/reference/seed1` beside the repository, and says
 //! what it skips. Sizes, prompts and tolerances come from the files.
 
+#![allow(clippy::print_stdout, reason = "skips and differences are for whoever runs the test")]
+
 mod expected;
 
 use std::path::{Path, PathBuf};
@@ -23,19 +25,19 @@ fn models_give_the_recorded_values() {
     for family in FAMILIES {
         let folder = root.join(family);
         if !folder.join("expected.json").exists() {
-            println!("skipped: {} is not there", folder.display());
+            eprintln!("skipped: {} is not there", folder.display());
             continue;
         }
         let expected = Expected::read(&folder);
         for source in [folder.clone(), folder.join(GGUF)] {
             if !source.exists() {
-                println!("skipped: {} is not there", source.display());
+                eprintln!("skipped: {} is not there", source.display());
                 continue;
             }
             for backend in [Choice::Oracle, Choice::Cpu { isa: None }] {
                 let name = format!("{family} from {} on {backend:?}", source.file_name().unwrap().display());
                 match check(&source, backend, &expected) {
-                    Ok(worst) => println!("{name}: ok, largest difference {worst:.2e}"),
+                    Ok(worst) => eprintln!("{name}: ok, largest difference {worst:.2e}"),
                     Err(error) => failures.push(format!("{name}: {error}")),
                 }
             }
@@ -65,7 +67,11 @@ fn check(source: &Path, backend: Choice, expected: &Expected) -> Result<f32, Str
             worst = worst.max(compare(prompt, what, &found, wanted, tolerance)?);
         }
         if !prompt.hidden.is_empty() {
-            for (layer, (found, wanted)) in hidden(&engine, prompt).iter().zip(&prompt.hidden).enumerate() {
+            let states = hidden(&engine, prompt);
+            if states.len() != prompt.hidden.len() {
+                return Err(format!("{} hidden states, expected {}", states.len(), prompt.hidden.len()));
+            }
+            for (layer, (found, wanted)) in states.iter().zip(&prompt.hidden).enumerate() {
                 let what = format!("hidden state {layer} of {}", prompt.hidden.len() - 1);
                 worst = worst.max(compare(prompt, &what, found, wanted, expected.hidden_tolerance)?);
             }
