@@ -63,6 +63,7 @@ pub(crate) enum Origin {
         ignore_merges: bool,
         merges: Vec<(String, String)>,
     },
+    /// Without its tokens and kinds, which the vocabulary holds.
     Gguf(Box<GgufVocabulary>),
 }
 

@@ -291,10 +291,10 @@ proptest! {
         let pre = Some("qwen2".into());
         let vocabulary = GgufVocabulary { model: model.into(), pre, tokens, merges, scores, special,
             ..GgufVocabulary::default() };
-        if let Ok(tokenizer) = Tokenizer::from_vocabulary(vocabulary) {
-            if let Ok(ids) = tokenizer.encode(&text, PARSED) {
-                tokenizer.decode(&ids, true);
-            }
+        if let Ok(tokenizer) = Tokenizer::from_vocabulary(vocabulary)
+            && let Ok(ids) = tokenizer.encode(&text, PARSED)
+        {
+            tokenizer.decode(&ids, true);
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::vocabulary::{Entry, SpacePrefix, Spelling, TokenKind, Vocabulary, pad
 const LINES: &str = r"[^\n]+|\n+";
 
 /// Builds the tokenizer.
-pub(crate) fn build(file: GgufVocabulary) -> Result<Tokenizer, TextError> {
+pub(crate) fn build(mut file: GgufVocabulary) -> Result<Tokenizer, TextError> {
     let entries = entries(&file)?;
     check_ids(&file)?;
     let parts = match file.model.as_str() {
@@ -36,6 +36,8 @@ pub(crate) fn build(file: GgufVocabulary) -> Result<Tokenizer, TextError> {
             return Err(TextError::unsupported(&file.file, "tokenizer.ggml.model", found, known));
         }
     };
+    // The entries say the same from here on.
+    (file.tokens, file.kinds) = (Vec::new(), Vec::new());
     Ok(Tokenizer {
         finder: Finder::new(added(&entries)),
         normalized_finder: Finder::default(),
@@ -43,7 +45,7 @@ pub(crate) fn build(file: GgufVocabulary) -> Result<Tokenizer, TextError> {
         splitter: parts.splitter,
         merger: parts.merger,
         ends: file.special.ends(&[], &entries),
-        frame: frame(&file, parts.add_bos)?,
+        frame: frame(&file, parts.add_bos),
         special: file.special.clone(),
         vocabulary: Arc::new(Vocabulary::new(entries, parts.spelling, parts.space_prefix)),
         templates: file.templates.clone(),
@@ -237,7 +239,7 @@ fn added(entries: &[Entry]) -> Vec<Added> {
     (0..).zip(entries).filter_map(added).collect()
 }
 
-fn frame(file: &GgufVocabulary, bos_by_default: bool) -> Result<Frame, TextError> {
+fn frame(file: &GgufVocabulary, bos_by_default: bool) -> Frame {
     let mut frame = Frame::default();
     if file.add_bos.unwrap_or(bos_by_default) {
         frame.before.extend(file.special.bos);
@@ -245,5 +247,5 @@ fn frame(file: &GgufVocabulary, bos_by_default: bool) -> Result<Frame, TextError
     if file.add_eos.unwrap_or(false) {
         frame.after.extend(file.special.eos);
     }
-    Ok(frame)
+    frame
 }

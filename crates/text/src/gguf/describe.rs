@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::{BYTE_LEVEL, GgufVocabulary, NORMALIZERS, SCORES};
 use crate::TextError;
 use crate::pre::Pre;
-use crate::special::SpecialIds;
 use crate::tokenizer::{Origin, Tokenizer};
 use crate::vocabulary::{Entry, SpacePrefix, Spelling, TokenKind, padding_name};
 
@@ -19,7 +18,7 @@ const NO_SCORE: f32 = -1000.0;
 /// Describes a tokenizer for a model with `n_vocab` rows.
 pub(crate) fn describe(tokenizer: &Tokenizer, n_vocab: usize) -> Result<GgufVocabulary, TextError> {
     let mut described = match &tokenizer.origin {
-        Origin::Gguf(file) => (**file).clone(),
+        Origin::Gguf(file) => with_tokens((**file).clone(), tokenizer),
         Origin::HuggingFace { normalizer, pre_tokenizer, ignore_merges, merges } => {
             let mut described = common(tokenizer);
             match tokenizer.vocabulary.spelling {
@@ -36,19 +35,24 @@ pub(crate) fn describe(tokenizer: &Tokenizer, n_vocab: usize) -> Result<GgufVoca
     Ok(described)
 }
 
-fn common(tokenizer: &Tokenizer) -> GgufVocabulary {
+fn with_tokens(mut described: GgufVocabulary, tokenizer: &Tokenizer) -> GgufVocabulary {
     let entries = tokenizer.vocabulary.entries();
+    described.tokens = entries.iter().map(|entry| entry.text.to_string()).collect();
+    described.kinds = entries.iter().map(|entry| entry.kind).collect();
+    described
+}
+
+fn common(tokenizer: &Tokenizer) -> GgufVocabulary {
     let frame = &tokenizer.frame;
-    GgufVocabulary {
+    let described = GgufVocabulary {
         file: FILE.into(),
-        tokens: entries.iter().map(|entry| entry.text.to_string()).collect(),
-        kinds: entries.iter().map(|entry| entry.kind).collect(),
-        special: SpecialIds { ..tokenizer.special.clone() },
+        special: tokenizer.special.clone(),
         add_bos: Some(!frame.before.is_empty()),
         add_eos: (!frame.after.is_empty()).then_some(true),
         templates: tokenizer.templates.clone(),
         ..GgufVocabulary::default()
-    }
+    };
+    with_tokens(described, tokenizer)
 }
 
 fn byte_level(
