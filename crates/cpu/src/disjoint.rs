@@ -30,7 +30,6 @@ impl<'a, T> Disjoint<'a, T> {
     ///
     /// # Safety
     /// No part that overlaps this one is in use as long as the result is.
-    #[expect(clippy::mut_from_ref, reason = "the contract forbids what the lint is about")]
     pub(crate) unsafe fn part(&self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "part {range:?} of {}", self.len);
         // SAFETY: within the slice (asserted), whose lifetime is 'a; exclusive by the contract.
