@@ -6,13 +6,23 @@ use crate::lanes::Job;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 /// An instruction set that this machine has: a value of it is made only after detection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Isa {
     #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
+    #[cfg(target_arch = "aarch64")]
+    NeonDot(neon::Neon<true>),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon<false>),
     Portable(portable::Portable),
 }
 
@@ -21,7 +31,13 @@ impl Isa {
     pub(crate) fn available() -> Vec<Isa> {
         let found = [
             #[cfg(target_arch = "x86_64")]
+            avx512::Avx512::detect().map(Isa::Avx512),
+            #[cfg(target_arch = "x86_64")]
             avx2::Avx2::detect().map(Isa::Avx2),
+            #[cfg(target_arch = "aarch64")]
+            neon::Neon::<true>::detect().map(Isa::NeonDot),
+            #[cfg(target_arch = "aarch64")]
+            neon::Neon::<false>::detect().map(Isa::Neon),
             Some(Isa::Portable(portable::Portable)),
         ];
         found.into_iter().flatten().collect()
@@ -41,7 +57,13 @@ impl Isa {
     pub(crate) fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDot(_) => "neon-dot",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(_) => "neon",
             Isa::Portable(_) => "portable",
         }
     }
@@ -50,7 +72,13 @@ impl Isa {
     pub(crate) fn run<J: Job>(self, job: J) -> J::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(lanes) => lanes.run(job),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2(lanes) => lanes.run(job),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDot(lanes) => lanes.run(job),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(lanes) => lanes.run(job),
             Isa::Portable(lanes) => job.run(lanes),
         }
     }

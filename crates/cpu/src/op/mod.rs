@@ -11,3 +11,6 @@ pub(crate) mod linear;
 mod norm;
 mod short_conv;
 mod unembed;
+
+#[cfg(test)]
+mod tests;

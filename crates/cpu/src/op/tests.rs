@@ -1,0 +1,157 @@
+//! Products held to the oracle, on every instruction set: types, rows, channels, spans, hostile values.
+
+use dewdrop_backend::oracle::linear::{add_bias, linear};
+use dewdrop_backend::quantize::Quantized;
+use dewdrop_backend::{Arithmetic, Blocks, Weight, math};
+use dewdrop_format::{BLOCK_TYPES, Block};
+use proptest::prelude::*;
+
+use std::sync::Mutex;
+
+use super::linear::{Matrix, Multiply, Rows, Scratch, unpacker};
+use crate::activations::Activations;
+use crate::body::glu::Glu;
+use crate::body::integer_product::End;
+use crate::isa::Isa;
+use crate::pool::Pool;
+
+/// Numbers of all sizes, zeros and denormals among them, from a seed.
+fn values(n: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let x = (state >> 40) as f32 / (1 << 23) as f32 - 1.0;
+        match state >> 33 & 31 {
+            0 => 0.0,
+            1 => -0.0,
+            2 => x * f32::MIN_POSITIVE,
+            3 => x * 1000.0,
+            _ => x,
+        }
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+fn weight(block: &Block, n_out: usize, n_in: usize, seed: u64) -> Weight {
+    let values = values(n_out * n_in, seed);
+    let mut bytes = vec![0; n_out * block.block_type.bytes_for(n_in)];
+    (block.encode)(&values, &mut bytes);
+    Weight { block_type: block.block_type, n_out, n_in, blocks: Blocks::from(bytes) }
+}
+
+fn product(
+    isa: Isa,
+    threads: usize,
+    weight: &Weight,
+    arithmetic: Arithmetic,
+    x: &[f32],
+    end: End<'_>,
+) -> Vec<f32> {
+    let mut pool = Pool::new(threads);
+    let mut activations = Activations::default();
+    let rows = match unpacker(weight, arithmetic) {
+        Some(_) => {
+            activations.fill(isa, &mut pool, x, weight.n_in);
+            Rows::Integers(&activations)
+        }
+        None => Rows::Floats(x),
+    };
+    let scratch: Vec<_> = (0..threads).map(|_| Mutex::new(Scratch::default())).collect();
+    let mut out = vec![f32::NAN; x.len() / weight.n_in * weight.n_out];
+    Multiply { isa, matrix: Matrix::new(weight), rows, end }.run(&mut pool, &scratch, &mut out);
+    out
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
+}
+
+fn check(block: &Block, n_out: usize, n_in: usize, n_rows: usize, seed: u64) {
+    let (weight, x) = (weight(block, n_out, n_in, seed), values(n_rows * n_in, seed ^ 1));
+    let (bias, old) = (values(n_out, seed ^ 2), values(n_rows * n_out, seed ^ 3));
+    for arithmetic in [Arithmetic::Quantized, Arithmetic::Exact] {
+        let plain = linear(&weight, arithmetic, &x);
+        let mut ended = plain.clone();
+        add_bias(&mut ended, &bias);
+        ended.iter_mut().zip(&old).for_each(|(y, old)| *y += old);
+        for isa in Isa::available() {
+            let what = format!("{} {} {arithmetic:?} {n_out}x{n_in}, {n_rows} rows", isa.name(), block.name);
+            let got = product(isa, 1, &weight, arithmetic, &x, End { bias: None, old: None });
+            assert!(bits(&got) == bits(&plain), "{what}");
+            let end = End { bias: Some(&bias), old: Some(&old) };
+            let got = product(isa, 3, &weight, arithmetic, &x, end);
+            assert!(bits(&got) == bits(&ended), "{what}, with bias and sum");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn products_have_the_oracles_bits(
+        block in prop::sample::select(BLOCK_TYPES.to_vec()),
+        n_out in 1..40usize,
+        blocks in 1..6usize,
+        n_rows in 1..18usize,
+        seed in any::<u64>(),
+    ) {
+        let n_in = match block.len {
+            1 => 7 * blocks * blocks,
+            len => len * blocks,
+        };
+        check(block, n_out, n_in, n_rows, seed);
+    }
+
+    #[test]
+    fn quantizing_is_the_oracles(seed in any::<u64>(), blocks in 1..9usize, bad in prop::option::of(0..32usize)) {
+        let mut x = values(32 * blocks, seed);
+        if let Some(bad) = bad {
+            x[bad] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-38][bad % 4];
+        }
+        let want = Quantized::new(&x);
+        for isa in Isa::available() {
+            let mut got = Activations::default();
+            got.fill(isa, &mut Pool::new(1), &x, x.len());
+            for group in [16, 32] {
+                let part = got.part(0, 0, x.len(), group);
+                prop_assert_eq!(part.q.as_flattened(), &want.q[..]);
+                for g in 0..x.len() / group {
+                    let scale = part.scales[g * group / 32];
+                    let sum = part.sums[g] as f32 * scale;
+                    prop_assert!(scale.to_bits() == want.scale(group, g).to_bits() || scale.is_nan());
+                    prop_assert!(sum.to_bits() == want.group_sum(group, g).to_bits() || scale.is_nan());
+                    prop_assert_eq!(scale.is_nan(), want.scale(group, g).is_nan());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn functions_have_the_oracles_bits(x in prop::collection::vec(any::<f32>(), 33), scale in 0..4) {
+        use dewdrop_backend::Activation::{GeluTanh, Silu};
+        let x: Vec<f32> = if scale == 0 { x } else { values(33, x[0].to_bits().into()) };
+        let x: Vec<f32> = x.iter().map(|x| x * [1.0, 1.0, 20.0, 100.0][scale as usize]).collect();
+        for isa in Isa::available() {
+            for (activation, f) in [(Silu, math::silu as fn(f32) -> f32), (GeluTanh, math::gelu_tanh)] {
+                let mut out = vec![0.0; x.len()];
+                isa.run(Glu { gate: &x, up: &vec![1.0; x.len()], activation, out: &mut out });
+                for (x, out) in x.iter().zip(&out) {
+                    let want = f(*x) * 1.0;
+                    prop_assert!(out.to_bits() == want.to_bits() || out.is_nan() && want.is_nan(), "{x}: {out} {want}");
+                }
+            }
+        }
+    }
+}
+
+/// Every type over several spans, the last of them short, with rows for every tile.
+#[test]
+fn spans_and_many_rows() {
+    for block in BLOCK_TYPES {
+        check(block, 33, 2 * 1024 + 512, 5, 3);
+    }
+    for n_rows in [32, 64] {
+        check(BLOCK_TYPES[7], 20, 256, n_rows, 4);
+    }
+}
