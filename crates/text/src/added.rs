@@ -80,31 +80,18 @@ impl Finder {
         let mut places = Vec::new();
         let (mut start, mut done) = (0, 0);
         while start < text.len() {
-            let Some((token, place)) = self.token_at(text, start, done, parse_special) else {
+            let Some((token, length)) = self.longest_at(&text.as_bytes()[start..], parse_special) else {
                 start += 1;
                 continue;
             };
-            (start, done) = (place.end.max(start + 1), place.end);
-            places.push((token, place));
+            let found = start..start + length;
+            start = found.end;
+            if let Some(place) = token.place(text, found, done) {
+                (start, done) = (place.end, place.end);
+                places.push((token, place));
+            }
         }
         places
-    }
-
-    fn token_at(
-        &self,
-        text: &str,
-        start: usize,
-        done: usize,
-        parse_special: bool,
-    ) -> Option<(&Added, Range<usize>)> {
-        let (token, end) = self.longest_at(&text.as_bytes()[start..], parse_special)?;
-        let (before, after) = (text.get(done..start)?, text.get(start + end..)?);
-        if token.single_word && (before.ends_with(is_word) || after.starts_with(is_word)) {
-            return None;
-        }
-        let left = if token.lstrip { before.len() - before.trim_end().len() } else { 0 };
-        let right = if token.rstrip { after.len() - after.trim_start().len() } else { 0 };
-        Some((token, start - left..start + end + right))
     }
 
     /// The longest token that `bytes` start with, and its length.
@@ -133,6 +120,20 @@ impl Finder {
         }
         self.found[node as usize] = Some(self.tokens.len());
         self.tokens.push(token);
+    }
+}
+
+impl Added {
+    /// What the token takes of the text where it was found, given that all up to `done` is taken; nothing if it may not
+    /// stand there.
+    fn place(&self, text: &str, found: Range<usize>, done: usize) -> Option<Range<usize>> {
+        let (before, after) = (text.get(..found.start)?, text.get(found.end..)?);
+        if self.single_word && (before.ends_with(is_word) || after.starts_with(is_word)) {
+            return None;
+        }
+        let start = if self.lstrip { before.trim_end().len().max(done) } else { found.start };
+        let right = if self.rstrip { after.len() - after.trim_start().len() } else { 0 };
+        Some(start..found.end + right)
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use dewdrop_format::gguf::Metadata;
-use dewdrop_text::{EncodeOptions, Tokenizer};
+use dewdrop_text::{EncodeOptions, HuggingFaceFiles, Tokenizer};
 use proptest::prelude::*;
+use serde_json::{Map, Value, json};
 use tokenizers::normalizers::NFC;
 use tokenizers::{NormalizedString, Normalizer};
 
@@ -140,4 +141,91 @@ proptest! {
 fn folders_without_the_main_file_say_so() {
     let error = Tokenizer::from_folder(Path::new("no/such/folder")).unwrap_err().to_string();
     assert!(error.contains("tokenizer.json"), "{error}");
+}
+
+/// Added tokens with every flag, a frame, and steps of other families, against the library.
+#[test]
+fn flags_and_frames_work_as_in_the_library() {
+    for (normalizer, pre_tokenizer) in [
+        (json!(null), byte_level(true)),
+        (
+            json!({"type": "NFC"}),
+            json!({"type": "Sequence", "pretokenizers": [
+            {"type": "Digits", "individual_digits": true}, byte_level(true)]}),
+        ),
+        (json!({"type": "Lowercase"}), byte_level(false)),
+    ] {
+        let bytes = serde_json::to_vec(&with_every_flag(&normalizer, &pre_tokenizer)).unwrap();
+        let library = tokenizers::Tokenizer::from_bytes(&bytes).unwrap();
+        let files = HuggingFaceFiles { tokenizer: &bytes, ..HuggingFaceFiles::default() };
+        let ours = Tokenizer::from_hugging_face(&files).unwrap();
+        let mut texts = support::nasty_texts();
+        texts.extend(
+            [
+                "x <L>y",
+                "  <L>  <R>  z",
+                "<W>",
+                "a<W>",
+                "<W>b <W> c",
+                "<R><W>x",
+                "<N> <n> É<N>",
+                "<L> <L><R> <R>",
+                "W<WW",
+            ]
+            .map(str::to_owned),
+        );
+        for text in texts {
+            for add_special in [false, true] {
+                let want = library.encode_fast(text.as_str(), add_special).unwrap();
+                let options = EncodeOptions { add_special, parse_special: true };
+                assert_eq!(ours.encode(&text, options).unwrap(), want.get_ids(), "{text:?}");
+            }
+        }
+    }
+}
+
+fn byte_level(use_regex: bool) -> Value {
+    json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex})
+}
+
+fn with_every_flag(normalizer: &Value, pre_tokenizer: &Value) -> Value {
+    let mut vocabulary = Map::new();
+    let alphabet = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet();
+    let mut characters: Vec<String> = alphabet.into_iter().map(String::from).collect();
+    characters.sort();
+    for token in characters.into_iter().chain(["th", "the", "Ġt", "in", "<W", "WW"].map(str::to_owned)) {
+        vocabulary.insert(token, vocabulary.len().into());
+    }
+    let first_added = vocabulary.len();
+    let flags = [
+        ("<s>", ""),
+        ("<L>", "lstrip"),
+        ("<R>", "rstrip"),
+        ("<W>", "single_word"),
+        ("<N>", "normalized"),
+        ("</s>", ""),
+    ];
+    let added = flags.iter().enumerate().map(|(index, (content, flag))| {
+        let mut token = json!({"id": first_added + index, "content": content, "special": index != 3, "lstrip": false,
+            "rstrip": false, "single_word": false, "normalized": false});
+        if !flag.is_empty() {
+            token[*flag] = true.into();
+        }
+        token
+    });
+    let special = |token: &str| json!({"SpecialToken": {"id": token, "type_id": 0}});
+    let known = |token: &str, id: usize| json!({"id": token, "ids": [id], "tokens": [token]});
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added.collect::<Vec<_>>(),
+        "normalizer": normalizer, "pre_tokenizer": pre_tokenizer,
+        "post_processor": {"type": "Sequence", "processors": [byte_level(true), {"type": "TemplateProcessing",
+            "single": [special("<s>"), {"Sequence": {"id": "A", "type_id": 0}}, special("</s>")],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<s>": known("<s>", first_added), "</s>": known("</s>", first_added + 5)}}]},
+        "decoder": byte_level(true),
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "", "fuse_unk": false, "byte_fallback": false, "ignore_merges": true,
+            "vocab": vocabulary,
+            "merges": ["t h", "th e", "Ġ t", "i n", "< W", "W W"]}
+    })
 }
