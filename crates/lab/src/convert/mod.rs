@@ -1,6 +1,6 @@
 //! Converting: a Hugging Face folder, or a GGUF file of plain numbers, becomes one GGUF file of a chosen type.
 //!
-//! The way through: [`Plan`](plan::Plan) decides everything from headers alone (names, order, shapes, types, what
+//! The way through: [`plan::Plan`] decides everything from headers alone (names, order, shapes, types, what
 //! changes in values), then its tensors are read in strips of rows, changed, encoded in parallel and written. Memory
 //! is bounded by the size of a strip, not of a tensor. The file appears under its name only when it is complete.
 //!
