@@ -1,9 +1,9 @@
 //! The fast CPU backend: the oracle's bits at the machine's speed.
 //!
-//! [`Cpu`] takes a program's operations one after another ([`mod@op`]), cuts each into tasks, and a pool of threads runs
-//! them ([`pool`]). Tasks call kernels ([`body`]), each written once over sixteen lanes ([`lanes`]) and compiled for
-//! every instruction set ([`isa`]). Quantized weights are unpacked from file blocks into panels of sixteen channels
-//! ([`unpack`], [`panel`]), which serve all rows of the batch.
+//! [`Cpu`] takes a program's operations one after another (`op/`), cuts each into tasks, and a pool of threads runs them
+//! (`pool`). Tasks call kernels (`body/`), each written once over sixteen lanes (`lanes`) and compiled for every
+//! instruction set (`isa/`). Quantized weights are unpacked from file blocks (`unpack/`) into panels of sixteen channels
+//! (`panel`), which serve all rows of the batch.
 //!
 //! Nothing here defines a result: `docs/arithmetic.md` does, and tests compare every kernel on every instruction set,
 //! and whole programs, with the oracle, bit for bit.
