@@ -77,6 +77,9 @@ fn broken_tokenizer_files_say_what_is_wrong() {
         ("/decoder", json!({"type": "WordPiece"}), "decoder"),
         ("/decoder", json!(null), "decoder"),
         ("/normalizer", json!({"type": "Klingon"}), "normalizer"),
+        ("/normalizer", json!({"type": "Sequence", "normalizers": [{"type": "ByteLevel"}]}), "ByteLevel"),
+        ("/normalizer", json!({"type": "Sequence"}), "normalizer"),
+        ("/pre_tokenizer", json!("ByteLevel"), "pre_tokenizer"),
         (
             "/pre_tokenizer",
             json!({"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": false}),

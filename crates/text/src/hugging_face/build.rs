@@ -22,6 +22,7 @@ use crate::vocabulary::{Entry, MOST_TOKENS, Spelling, TokenKind, Vocabulary, pad
 pub(crate) fn build(files: &HuggingFaceFiles<'_>) -> Result<Tokenizer, TextError> {
     let mut json = TokenizerJson::parse(files.tokenizer)?;
     let configs = Configs::parse(files)?;
+    steps::check(&json.normalizer, &json.pre_tokenizer)?;
     let spelling = steps::spelling(&json.decoder)?;
     let entries = entries(&json, spelling)?;
     let ids = ids_by_text(&entries);

@@ -8,6 +8,37 @@ use crate::error::shown;
 use crate::special::Frame;
 use crate::vocabulary::{SpacePrefix, Spelling};
 
+/// Normalizers models for generating text use. The library has more; not all of them take any text without a panic.
+const NORMALIZERS: &[&str] = &["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Prepend", "Replace", "Strip"];
+/// Pre-tokenizers such models use.
+const PRE_TOKENIZERS: &[&str] =
+    &["ByteLevel", "Digits", "Metaspace", "Punctuation", "Split", "Whitespace", "WhitespaceSplit"];
+
+/// Refuses steps before merging that are not among those known to work on any text.
+pub(super) fn check(normalizer: &Value, pre_tokenizer: &Value) -> Result<(), TextError> {
+    check_known(normalizer, "normalizer", "normalizers", NORMALIZERS)?;
+    check_known(pre_tokenizer, "pre_tokenizer", "pretokenizers", PRE_TOKENIZERS)
+}
+
+fn check_known(value: &Value, key: &str, list: &str, known: &[&str]) -> Result<(), TextError> {
+    for step in steps(value, list) {
+        match step["type"].as_str() {
+            Some("Sequence") if !std::ptr::eq(step, value) => check_known(step, key, list, known)?,
+            Some(kind) if known.contains(&kind) => {}
+            _ => {
+                let found = shown(&step["type"].to_string());
+                return Err(TextError::unsupported(
+                    TOKENIZER,
+                    key,
+                    found,
+                    format!("one of {}", known.join(", ")),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// How tokens spell bytes, from the decoder.
 pub(super) fn spelling(decoder: &Value) -> Result<Spelling, TextError> {
     let steps = steps(decoder, "decoders");

@@ -2,7 +2,8 @@
 //!
 //! Templates are Jinja as the `transformers` library runs it: blocks trimmed, `tojson` as Python writes JSON, Python's
 //! string methods, `raise_exception`, `strftime_now`, loop controls. They come with model files, so they are bounded in
-//! steps, depth and output.
+//! steps, depth and output. What is not bounded is memory in between: a template that doubles a string in a loop can
+//! still ask for more than there is.
 
 mod clock;
 mod environment;
