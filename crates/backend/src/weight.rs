@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use dewdrop_format::BlockType;
 
+use crate::{BackendError, WeightSpec};
+
 /// Bytes that somebody else keeps alive: a map, a buffer, a staging slot. Cloning shares them.
 #[derive(Clone)]
 pub struct Blocks {
@@ -68,6 +70,36 @@ pub struct Weight {
     pub n_in: usize,
     /// `n_out` runs of `n_in` weights.
     pub blocks: Blocks,
+}
+
+impl Weight {
+    /// Refuses a weight whose shape or bytes are not what a section wants.
+    ///
+    /// # Errors
+    /// [`BackendError::Weight`] with both shapes.
+    pub fn check(&self, spec: &WeightSpec) -> Result<(), BackendError> {
+        let block = self.block_type.block();
+        let bytes = (spec.n_in / block.len).checked_mul(spec.n_out).and_then(|n| n.checked_mul(block.bytes));
+        let shape = (self.n_out, self.n_in) == (spec.n_out, spec.n_in) && spec.n_in.is_multiple_of(block.len);
+        if shape && bytes == Some(self.blocks.len()) {
+            return Ok(());
+        }
+        Err(BackendError::Weight {
+            role: spec.role.clone(),
+            n_out: self.n_out,
+            n_in: self.n_in,
+            bytes: self.blocks.len(),
+            want_out: spec.n_out,
+            want_in: spec.n_in,
+        })
+    }
+
+    /// The weights as f32, `[n_out, n_in]`. They are as many as [`check`](Weight::check) has seen bytes for.
+    pub fn decode(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.n_out * self.n_in];
+        (self.block_type.block().decode)(&self.blocks, &mut values);
+        values
+    }
 }
 
 /// What is done to a small tensor's values between file and backend, so that both file formats mean the same.

@@ -27,12 +27,12 @@ impl Loaded {
         let (found, want) = (weights.len(), section.weights.len());
         assert_eq!(found, want, "weights of section `{}`", section.name);
         let load = |(slot, (weight, spec)): (usize, (Weight, &WeightSpec))| {
-            check(&weight, spec)?;
+            weight.check(spec)?;
             let uses = section.ops.iter().map(|op| usage(op, slot));
             Ok(match uses.max().unwrap_or(Use::Vector) {
                 Use::Matrix => LoadedWeight::Matrix(weight),
-                Use::Vector => LoadedWeight::Vector(decode(&weight)),
-                Use::Taps => LoadedWeight::Vector(turned(&decode(&weight), weight.n_out, weight.n_in)),
+                Use::Vector => LoadedWeight::Vector(weight.decode()),
+                Use::Taps => LoadedWeight::Vector(turned(&weight.decode(), weight.n_out, weight.n_in)),
             })
         };
         let weights = weights.into_iter().zip(&section.weights).enumerate().map(load);
@@ -75,30 +75,6 @@ fn usage(op: &Op, slot: usize) -> Use {
         }
         _ => Use::Vector,
     }
-}
-
-/// Refuses a weight whose shape or bytes are not what the section wants.
-fn check(weight: &Weight, spec: &WeightSpec) -> Result<(), BackendError> {
-    let block = weight.block_type.block();
-    let bytes = (spec.n_in / block.len).checked_mul(spec.n_out).and_then(|n| n.checked_mul(block.bytes));
-    let shape = (weight.n_out, weight.n_in) == (spec.n_out, spec.n_in) && spec.n_in.is_multiple_of(block.len);
-    if shape && bytes == Some(weight.blocks.len()) {
-        return Ok(());
-    }
-    Err(BackendError::Weight {
-        role: spec.role.clone(),
-        n_out: weight.n_out,
-        n_in: weight.n_in,
-        bytes: weight.blocks.len(),
-        want_out: spec.n_out,
-        want_in: spec.n_in,
-    })
-}
-
-fn decode(weight: &Weight) -> Vec<f32> {
-    let mut values = vec![0.0; weight.n_out * weight.n_in];
-    (weight.block_type.block().decode)(&weight.blocks, &mut values);
-    values
 }
 
 fn turned(values: &[f32], n_out: usize, n_in: usize) -> Vec<f32> {

@@ -1,8 +1,6 @@
 //! A section's weights as the oracle keeps them.
 
-use dewdrop_format::BlockType;
-
-use crate::{BackendError, Op, Section, Weight, WeightSlot, WeightSpec};
+use crate::{BackendError, Op, Section, Weight, WeightSlot};
 
 /// Matrices as blocks, everything else as f32; by slot.
 pub(super) struct Loaded {
@@ -21,12 +19,12 @@ impl Loaded {
         assert_eq!(found, want, "weights of section `{}`", section.name);
         let mut loaded = Vec::with_capacity(weights.len());
         for (slot, (weight, spec)) in weights.into_iter().zip(&section.weights).enumerate() {
-            check(&weight, spec)?;
+            weight.check(spec)?;
             loaded.push(
                 if section.ops.iter().any(|op| matrix(op).is_some_and(|m| usize::from(m.0) == slot)) {
                     LoadedWeight::Matrix(weight)
                 } else {
-                    LoadedWeight::Vector(decode(&weight))
+                    LoadedWeight::Vector(weight.decode())
                 },
             );
         }
@@ -60,33 +58,4 @@ fn matrix(op: &Op) -> Option<WeightSlot> {
         }
         _ => None,
     }
-}
-
-/// Refuses a weight whose shape or bytes are not what the section wants.
-fn check(weight: &Weight, spec: &WeightSpec) -> Result<(), BackendError> {
-    let shape = weight.n_out == spec.n_out && weight.n_in == spec.n_in;
-    if shape && size(weight.block_type, spec) == Some(weight.blocks.len()) {
-        return Ok(());
-    }
-    Err(BackendError::Weight {
-        role: spec.role.clone(),
-        n_out: weight.n_out,
-        n_in: weight.n_in,
-        bytes: weight.blocks.len(),
-        want_out: spec.n_out,
-        want_in: spec.n_in,
-    })
-}
-
-/// Bytes that a weight of this shape takes; none if channels are no whole blocks.
-fn size(block_type: BlockType, spec: &WeightSpec) -> Option<usize> {
-    let block = block_type.block();
-    let blocks = (spec.n_in / block.len).checked_mul(spec.n_out)?;
-    if spec.n_in.is_multiple_of(block.len) { blocks.checked_mul(block.bytes) } else { None }
-}
-
-fn decode(weight: &Weight) -> Vec<f32> {
-    let mut values = vec![0.0; weight.n_out * weight.n_in];
-    (weight.block_type.block().decode)(&weight.blocks, &mut values);
-    values
 }
