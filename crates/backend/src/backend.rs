@@ -45,7 +45,7 @@ pub enum KvType {
 /// A device that runs a [`Program`](crate::Program).
 ///
 /// Work is recorded in order: [`begin`](Backend::begin), then [`run`](Backend::run) for each section in turn, then
-/// [`logits`](Backend::logits) or [`argmax`](Backend::argmax), which wait. Nothing is read back between sections, so a
+/// [`logits`](Backend::logits), which waits. Nothing is read back between sections, so a
 /// device may run behind the caller.
 pub trait Backend: Send {
     /// For people: `cpu (avx2, 2 threads)`.
@@ -80,13 +80,6 @@ pub trait Backend: Send {
     /// Logits of the rows that want them, in row order, `[n, n_vocab]`. An error if one is not finite.
     fn logits(&mut self) -> Result<&[f32], BackendError>;
 
-    /// The largest logit's id for each row that wants logits, the lower one on ties. A device may do so without handing
-    /// logits over.
-    fn argmax(&mut self) -> Result<Vec<u32>, BackendError> {
-        let n_vocab = self.n_vocab();
-        Ok(self.logits()?.chunks_exact(n_vocab).map(largest).collect())
-    }
-
     /// A register's values after the sections run so far, `[n_rows, width]`; for comparison with references.
     fn read(&mut self, register: Register) -> Vec<f32>;
 }
@@ -107,5 +100,15 @@ pub fn check_finite(logits: &[f32], n_vocab: usize) -> Result<(), BackendError> 
     match logits.chunks_exact(n_vocab).position(|row| row.iter().any(|logit| !logit.is_finite())) {
         Some(row) => Err(BackendError::NotFinite { row }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lower_of_two_largest_counts() {
+        assert_eq!(largest(&[1.0, 3.0, -2.0, 3.0]), 1);
     }
 }

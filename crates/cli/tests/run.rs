@@ -132,18 +132,23 @@ fn verbose_lists_the_tensors() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_a_run_in_order() {
+fn signals_end_a_run_in_order() {
+    ["-INT", "-TERM"].into_iter().for_each(a_signal_ends_a_run);
+}
+
+/// On the oracle, without an end and in a context that takes it a while.
+#[cfg(unix)]
+fn a_signal_ends_a_run(signal: &str) {
     let model = model(Template::None);
-    // On the oracle, without an end and in a context that takes it a while.
     let line = model.line(&["a", "--ignore-eos", "--backend", "oracle", "--stop", "no such text"]);
     let mut child = command(&line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let mut out = child.stdout.take().expect("it is piped");
     out.read_exact(&mut [0; 1]).expect("a letter");
     let id = child.id().to_string();
-    std::process::Command::new("kill").args(["-INT", &id]).status().expect("kill runs");
+    std::process::Command::new("kill").args([signal, &id]).status().expect("kill runs");
     let mut rest = String::new();
     out.read_to_string(&mut rest).expect("text");
     let code = child.wait().expect("it ends").code();
     // It may have come to the end of its context before the signal came.
-    assert!(code == Some(130) || (code == Some(0) && rest.len() > 200), "{code:?} {rest}");
+    assert!(code == Some(130) || (code == Some(0) && rest.len() > 200), "{signal} {code:?} {rest}");
 }

@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use dewdrop_backend::Program;
 use dewdrop_engine::{Limits, SharedCore};
 use dewdrop_model::Descriptor;
 use dewdrop_store::Checkpoint;
 use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};
 
-use crate::assemble::{self, Model};
 use crate::language::Language;
-use crate::{Error, Options, Session, built_in};
+use crate::{Error, Model, Options, Session, assemble, built_in, recognize};
 
 /// A model that is ready to run. Clones share it.
 #[derive(Clone)]
@@ -42,7 +40,8 @@ impl Engine {
 
     /// Makes an engine of files that are open already.
     pub fn from_checkpoint(checkpoint: Checkpoint, options: Options) -> Result<Engine, Error> {
-        let model = assemble::model(&checkpoint)?;
+        let model = recognize(&checkpoint)
+            .map_err(|error| Error::Model { path: checkpoint.path().to_owned(), source: Box::new(error) })?;
         let language = Language::of(&checkpoint, &model.descriptor)?;
         let limits = Limits {
             context: context(&options, &model.descriptor)?,
@@ -66,19 +65,9 @@ impl Engine {
         &self.0.checkpoint
     }
 
-    /// The model as plain values.
-    pub fn descriptor(&self) -> &Descriptor {
-        &self.0.model.descriptor
-    }
-
-    /// The model as operations.
-    pub fn program(&self) -> &Program {
-        &self.0.model.program
-    }
-
-    /// Tensors of the files that the program does not need, and why.
-    pub fn unused(&self) -> &[(String, &'static str)] {
-        &self.0.model.claims.unused
+    /// The model in these files.
+    pub fn model(&self) -> &Model {
+        &self.0.model
     }
 
     /// Text to ids and back.

@@ -34,6 +34,7 @@ mod generation;
 mod language;
 pub mod machine;
 mod options;
+mod recognize;
 mod session;
 mod stop;
 
@@ -45,4 +46,5 @@ pub use engine::Engine;
 pub use error::Error;
 pub use generation::{Generation, Token};
 pub use options::{Choice, Options};
+pub use recognize::{Model, recognize};
 pub use session::Session;

@@ -1,7 +1,6 @@
 //! A text or a conversation.
 
-use dewdrop_engine::Cancel;
-use dewdrop_engine::{Sampling, Stats};
+use dewdrop_engine::{Cancel, Sampling, Stats};
 use dewdrop_text::EncodeOptions;
 
 use crate::{Engine, Error, Generation};
@@ -79,6 +78,11 @@ impl Session {
     /// The flag that stops this session before its next pass, from any thread.
     pub fn cancel_flag(&self) -> &Cancel {
         self.ids.cancel_flag()
+    }
+
+    /// Lets `cancel` stop this session from now on, in place of the flag that it has.
+    pub fn set_cancel_flag(&mut self, cancel: Cancel) {
+        self.ids.set_cancel_flag(cancel);
     }
 
     /// Most tokens it can hold.

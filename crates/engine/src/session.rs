@@ -144,6 +144,11 @@ impl Session {
         &self.cancel
     }
 
+    /// Lets `cancel` stop this session from now on, in place of the flag that it has.
+    pub fn set_cancel_flag(&mut self, cancel: Cancel) {
+        self.cancel = cancel;
+    }
+
     /// The sizes it keeps within.
     pub fn limits(&self) -> Limits {
         self.limits

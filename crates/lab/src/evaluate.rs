@@ -94,7 +94,7 @@ pub fn perplexity(
     progress: &mut dyn FnMut(&Perplexity, usize) -> ControlFlow<()>,
 ) -> Result<Perplexity, EvaluateError> {
     let n_windows = windows.count(ids.len())?;
-    check_vocabulary(ids, engine.program().n_vocab)?;
+    check_vocabulary(ids, engine.model().program.n_vocab)?;
     let first_token = windows.first_token(engine);
     let mut sum = Sum::default();
     let mut result = sum.perplexity(0);

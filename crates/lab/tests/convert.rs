@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use dewdrop::Cancel;
 use dewdrop_format::gguf::{Array, Gguf, Metadata, Value};
 use dewdrop_format::{BLOCK_TYPES, BlockType, TensorInfo};
 use dewdrop_lab::convert::{Choice, ConvertError, ConvertOptions, Report, convert};
@@ -160,11 +159,13 @@ fn a_cancelled_conversion_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("model.gguf");
     let Some(source) = folders().into_iter().next() else { return };
-    let cancel = Arc::new(AtomicBool::new(false));
-    let options = ConvertOptions { cancel: Some(cancel.clone()), ..ConvertOptions::default() };
+    let cancel = Cancel::default();
+    let options = ConvertOptions { cancel: cancel.clone(), ..ConvertOptions::default() };
     let result = convert(&source, &output, BlockType::F16, options, &mut |done, total| {
         assert!(done < total, "went on after it was cancelled");
-        cancel.store(done == 3, Ordering::Relaxed);
+        if done == 3 {
+            cancel.cancel();
+        }
     });
     assert!(matches!(result, Err(ConvertError::Cancelled)), "{result:?}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

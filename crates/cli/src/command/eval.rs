@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use dewdrop::{Cancel, machine};
+use dewdrop::machine;
 use dewdrop_lab::evaluate::{self, Perplexity, Windows};
 use serde_json::json;
 
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<Outcome> {
     let engine = arguments.model.open()?;
     let ids = evaluate::tokens(&engine, &text, windows.definition)?;
 
-    let _stoppable = interrupt.stoppable(&Cancel::default());
+    let _stoppable = interrupt.stoppable();
     let mut bar = Bar::new("windows");
     let start = Instant::now();
     let result = evaluate::perplexity(&engine, &ids, &windows, &mut |so_far, n_windows| {

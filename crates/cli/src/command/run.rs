@@ -6,7 +6,7 @@ use clap::Args;
 use dewdrop::{EncodeOptions, Engine, Finish, Sampling, Session, Token, machine};
 use serde_json::{Value, json};
 
-use super::report;
+use super::{chat, report};
 use crate::arguments::{ModelArguments, SamplingArguments, TextArguments, without_last_newline};
 use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, WrongUsage};
@@ -67,7 +67,8 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Outcome> {
     let ids = arguments.encode(&engine, &prompt)?;
 
     let mut session = engine.session()?;
-    let _stoppable = interrupt.stoppable(session.cancel_flag());
+    session.set_cancel_flag(interrupt.cancel());
+    let _stoppable = interrupt.stoppable();
     session.set_prompt(&ids)?;
     if arguments.json {
         record(arguments, &mut session, &sampling)?;
@@ -98,8 +99,8 @@ impl RunArguments {
 
     fn encode(&self, engine: &Engine, prompt: &str) -> anyhow::Result<Vec<u32>> {
         if self.chat {
-            let messages = super::chat::opening(self.system.as_deref(), prompt);
-            return super::chat::encode(engine, &messages);
+            let messages = chat::opening(self.system.as_deref(), prompt);
+            return chat::encode(engine, &chat::prompt(engine, &messages)?);
         }
         Ok(engine.encode(prompt, EncodeOptions { add_special: true, parse_special: true })?)
     }

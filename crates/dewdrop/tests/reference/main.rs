@@ -129,7 +129,7 @@ fn cached_logits(engine: &Engine, prompt: &Prompt) -> Vec<f32> {
 
 /// The residual stream before the first layer and after each, then after the last norm.
 fn hidden(engine: &Engine, prompt: &Prompt) -> Vec<Vec<f32>> {
-    let program = engine.program();
+    let program = &engine.model().program;
     let last = program.sections.len() - 1;
     let final_norm = program.sections[last].ops.iter().find_map(|op| match op {
         Op::Norm { out, .. } => Some(*out),

@@ -50,15 +50,20 @@ impl Sampler {
 
     /// The token that follows `history`, given its logits (at least `n_choices`).
     pub fn choose(&mut self, logits: &[f32], history: &[u32]) -> u32 {
+        let logits = &logits[..self.n_choices];
+        let is_greedy = self.sampling.temperature == 0.0;
+        if is_greedy && self.sampling.bias.is_empty() && !penalty::is_on(&self.sampling) {
+            return largest(logits);
+        }
         self.logits.clear();
-        self.logits.extend_from_slice(&logits[..self.n_choices]);
+        self.logits.extend_from_slice(logits);
         for &(id, bias) in &self.sampling.bias {
             self.logits[id as usize] += bias;
         }
         if penalty::is_on(&self.sampling) {
             penalty::apply(&self.sampling, &mut self.logits, history, &mut self.counts);
         }
-        if self.sampling.temperature == 0.0 {
+        if is_greedy {
             return largest(&self.logits);
         }
         self.filter();

@@ -18,9 +18,8 @@ mod spoken;
 mod strip;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use dewdrop::Cancel;
 use dewdrop_format::BlockType;
 use dewdrop_format::gguf::Writer;
 use dewdrop_store::Checkpoint;
@@ -40,13 +39,13 @@ pub struct ConvertOptions {
     /// `general.name`; the source's own name if none is given.
     pub name: Option<String>,
     /// Set from elsewhere, it ends the conversion soon, without a file.
-    pub cancel: Option<Arc<AtomicBool>>,
+    pub cancel: Cancel,
 }
 
 impl Default for ConvertOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        ConvertOptions { threads, choice: Choice::default(), name: None, cancel: None }
+        ConvertOptions { threads, choice: Choice::default(), name: None, cancel: Cancel::default() }
     }
 }
 
@@ -113,7 +112,7 @@ fn each_strip(
     let rows_per_strip = (strip::VALUES / row_len).max(1);
     let mut values = Vec::new();
     for start in (0..n_rows).step_by(rows_per_strip) {
-        if options.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+        if options.cancel.is_cancelled() {
             return Err(ConvertError::Cancelled);
         }
         let rows = start..(start + rows_per_strip).min(n_rows);

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use dewdrop::recognize;
 use dewdrop_backend::Program;
 use dewdrop_format::gguf::{Gguf, Metadata};
 use dewdrop_format::{BlockType, TensorInfo};
 use dewdrop_model::{
-    Claim, Claims, Descriptor, Family, ModelError, ROPE_FACTORS, Source, SourceKind, claim, compile, describe,
+    Claim, Claims, Descriptor, Family, ROPE_FACTORS, Source, SourceKind, claim, compile, describe,
 };
 use dewdrop_store::{Checkpoint, CheckpointKind};
 use dewdrop_text::Tokenizer;
@@ -71,7 +72,8 @@ impl Plan {
         let refused = |source| ConvertError::Model { path: checkpoint.path().to_owned(), source };
         let (tensors, mut plan) = match &checkpoint.kind {
             CheckpointKind::Gguf(gguf) => {
-                check_gguf(checkpoint, gguf).map_err(refused)?;
+                // What could not be run is refused here, too.
+                recognize(checkpoint).map_err(refused)?;
                 (gguf_tensors(gguf), Plan::empty(gguf_metadata(gguf, output, &asked)))
             }
             CheckpointKind::HuggingFace { config, generation_config, folder } => {
@@ -108,17 +110,6 @@ impl Plan {
         self.tensors.push(tensor);
         Ok(())
     }
-}
-
-/// Refuses what could not be run either.
-fn check_gguf(checkpoint: &Checkpoint, gguf: &Gguf) -> Result<(), ModelError> {
-    let factors = checkpoint.tensors.get(ROPE_FACTORS).map(|tensor| {
-        let mut factors = vec![0.0; tensor.n_weights()];
-        (tensor.block_type.block().decode)(&checkpoint.bytes(tensor), &mut factors);
-        factors
-    });
-    let model = describe(Source::Gguf(&gguf.metadata), &checkpoint.tensors, factors.as_deref())?;
-    claim(&model, &compile(&model), &checkpoint.tensors).map(drop)
 }
 
 /// All tensors of the source, as they are.

@@ -3,6 +3,7 @@
 mod conversation;
 mod lines;
 mod request;
+mod thinking;
 
 use std::io::{self, Write};
 
@@ -14,11 +15,12 @@ use dewdrop_text::{Message, TemplateOptions};
 use self::conversation::{Conversation, Said};
 use self::lines::Lines;
 use self::request::Request;
+use self::thinking::{Piece, Thinking};
 use super::report;
 use crate::arguments::{ModelArguments, SamplingArguments};
 use crate::interrupt::Interrupt;
 use crate::outcome::{self, Outcome};
-use crate::output::note;
+use crate::output::{self, note};
 
 /// Talk with a model
 ///
@@ -45,10 +47,12 @@ pub(crate) fn run(arguments: &ChatArguments) -> anyhow::Result<Outcome> {
     let sampling = arguments.sampling.resolve()?;
     let engine = arguments.model.open()?;
     // Better before the first question than after it.
-    encode(&engine, &opening(None, "hello"))?;
+    encode(&engine, &prompt(&engine, &opening(None, "hello"))?)?;
     let mut lines = Lines::open()?;
     let conversation = Conversation::new(arguments.system.as_deref());
-    let mut chat = Chat { session: engine.session()?, engine, conversation, sampling, interrupt };
+    let mut session = engine.session()?;
+    session.set_cancel_flag(interrupt.cancel());
+    let mut chat = Chat { session, engine, conversation, sampling, interrupt };
     if lines.is_terminal() {
         note(&format!(
             "{} ({}). /help lists the commands.",
@@ -66,15 +70,18 @@ pub(super) fn opening(system: Option<&str>, question: &str) -> Vec<Message> {
     messages(&conversation)
 }
 
-/// The tokens after which a model answers the last of these messages.
-pub(super) fn encode(engine: &Engine, messages: &[Message]) -> anyhow::Result<Vec<u32>> {
+/// The text after which a model answers the last of these messages.
+pub(super) fn prompt(engine: &Engine, messages: &[Message]) -> anyhow::Result<String> {
     let template = engine.template().ok_or_else(|| {
         anyhow!("the model has no chat template (it continues texts: use `dewdrop run` without --chat)")
     })?;
     let options = TemplateOptions { add_generation_prompt: true, ..TemplateOptions::default() };
-    let text = template.render(messages, &[], &options).context("the model's chat template failed")?;
-    // The template writes all special tokens that the model wants.
-    Ok(engine.encode(&text, EncodeOptions { add_special: false, parse_special: true })?)
+    template.render(messages, &[], &options).context("the model's chat template failed")
+}
+
+/// The tokens of such a text: its template has written all special tokens that the model wants.
+pub(super) fn encode(engine: &Engine, prompt: &str) -> anyhow::Result<Vec<u32>> {
+    Ok(engine.encode(prompt, EncodeOptions { add_special: false, parse_special: true })?)
 }
 
 fn messages(conversation: &Conversation) -> Vec<Message> {
@@ -146,21 +153,32 @@ impl Chat {
     }
 
     fn stream(&mut self) -> anyhow::Result<String> {
-        let _stoppable = self.interrupt.stoppable(self.session.cancel_flag());
-        let ids = encode(&self.engine, &messages(&self.conversation))?;
-        self.session.set_prompt(&ids)?;
-        let mut out = io::stdout().lock();
+        let _stoppable = self.interrupt.stoppable();
+        let prompt = prompt(&self.engine, &messages(&self.conversation))?;
+        self.session.set_prompt(&encode(&self.engine, &prompt)?)?;
         let mut answer = String::new();
+        let mut thinking = Thinking::after(&prompt);
         let mut generation = self.session.generate(&self.sampling)?;
         for token in generation.by_ref() {
             let text = token?.text;
-            out.write_all(text.as_bytes())?;
-            out.flush()?;
+            show(&thinking.push(&text))?;
             answer += &text;
         }
         let rest = generation.rest();
-        writeln!(out, "{rest}")?;
+        show(&thinking.push(&rest))?;
+        show(&[thinking.finish()])?;
+        writeln!(io::stdout())?;
         answer += &rest;
         Ok(answer)
     }
+}
+
+/// Prints pieces of an answer at once, thinking faintly.
+fn show(pieces: &[Piece]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let faint = output::styles_for(&out).faint;
+    for Piece { is_thinking, text } in pieces {
+        if *is_thinking { write!(out, "{faint}{text}{faint:#}")? } else { write!(out, "{text}")? }
+    }
+    out.flush()
 }

@@ -1,10 +1,10 @@
 //! What kind of model it is, in a few lines.
 
+use dewdrop::{Model, recognize};
 use dewdrop_model::{Descriptor, Mixer};
 use dewdrop_store::{Checkpoint, CheckpointKind};
 use serde_json::{Value, json};
 
-use super::super::describe::{Recognized, recognize};
 use crate::table::{Side, Table};
 use crate::units;
 
@@ -18,12 +18,12 @@ pub(super) fn table(checkpoint: &Checkpoint) -> Table {
     line("parameters", units::count(n_weights(checkpoint)));
     match recognize(checkpoint) {
         Err(error) => line("model", format!("cannot be run: {error}")),
-        Ok(recognized) => {
-            line("model", overview(&recognized.model));
-            for (count, mixer) in kinds(&recognized.model) {
+        Ok(model) => {
+            line("model", overview(&model.descriptor));
+            for (count, mixer) in kinds(&model.descriptor) {
                 line("", format!("{}: {}", units::plural(count, "layer"), words(mixer)));
             }
-            for (tensor, why) in &recognized.claims.unused {
+            for (tensor, why) in &model.claims.unused {
                 line("unused", format!("tensor `{tensor}`: {why}"));
             }
         }
@@ -37,7 +37,7 @@ pub(super) fn table(checkpoint: &Checkpoint) -> Table {
 /// The summary as JSON.
 pub(super) fn record(checkpoint: &Checkpoint) -> Value {
     let model = match recognize(checkpoint) {
-        Ok(recognized) => model_record(&recognized),
+        Ok(model) => model_record(&model),
         Err(error) => json!({ "error": error.to_string() }),
     };
     json!({
@@ -73,8 +73,7 @@ fn overview(model: &Descriptor) -> String {
     )
 }
 
-fn model_record(recognized: &Recognized) -> Value {
-    let model = &recognized.model;
+fn model_record(Model { descriptor: model, claims, .. }: &Model) -> Value {
     let mixers =
         kinds(model).into_iter().map(|(count, mixer)| json!({ "layers": count, "mixer": words(mixer) }));
     json!({
@@ -85,7 +84,7 @@ fn model_record(recognized: &Recognized) -> Value {
         "context": model.context_len,
         "tied": model.tied,
         "mixers": mixers.collect::<Vec<_>>(),
-        "unused": recognized.claims.unused.iter().map(|(name, why)| json!({ "tensor": name, "why": why })).collect::<Vec<_>>(),
+        "unused": claims.unused.iter().map(|(name, why)| json!({ "tensor": name, "why": why })).collect::<Vec<_>>(),
     })
 }
 

@@ -1,0 +1,43 @@
+//! From a checkpoint to the model that it holds.
+
+use std::sync::Arc;
+
+use dewdrop_backend::Program;
+use dewdrop_model::{Claims, Descriptor, ModelError, ROPE_FACTORS, Source};
+use dewdrop_store::{Checkpoint, CheckpointKind};
+
+/// A model that is known to be runnable.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The model as plain values.
+    pub descriptor: Descriptor,
+    /// The model as operations.
+    pub program: Arc<Program>,
+    /// Which tensor plays which role of the program.
+    pub claims: Claims,
+}
+
+/// The model in a checkpoint, described, compiled and claimed.
+///
+/// # Errors
+/// If it is not one that can be run: of an unknown family, with settings that are not understood, or with tensors that
+/// are missing, misshapen or unknown.
+pub fn recognize(checkpoint: &Checkpoint) -> Result<Model, ModelError> {
+    let source = match &checkpoint.kind {
+        CheckpointKind::Gguf(gguf) => Source::Gguf(&gguf.metadata),
+        CheckpointKind::HuggingFace { config, .. } => Source::HuggingFace(config),
+    };
+    let factors = rope_factors(checkpoint);
+    let descriptor = dewdrop_model::describe(source, &checkpoint.tensors, factors.as_deref())?;
+    let program = Arc::new(dewdrop_model::compile(&descriptor));
+    let claims = dewdrop_model::claim(&descriptor, &program, &checkpoint.tensors)?;
+    Ok(Model { descriptor, program, claims })
+}
+
+/// The values of the tensor that scales a rope's frequencies, if the file has it.
+fn rope_factors(checkpoint: &Checkpoint) -> Option<Vec<f32>> {
+    let info = checkpoint.tensors.get(ROPE_FACTORS)?;
+    let mut values = vec![0.0; info.n_weights()];
+    (info.block_type.block().decode)(&checkpoint.bytes(info), &mut values);
+    Some(values)
+}
