@@ -19,8 +19,13 @@ pub struct Cpu {
     program: Arc<Program>,
     loaded: BTreeMap<u32, Loaded>,
     next_id: u32,
+    /// Bytes of weights rearranged in the present pass.
+    arranged: usize,
     pass: Pass,
 }
+
+/// Bytes of weights that a pass rearranges, about: some hundredths of a second.
+const ARRANGED_PER_PASS: usize = 128 << 20;
 
 /// The environment variable that names the instruction set where no option does.
 const ISA_VARIABLE: &str = "DEWDROP_ISA";
@@ -43,7 +48,7 @@ impl Cpu {
         let isa = Isa::choose(isa.or(variable.as_deref()))?;
         let sequences = Sequences::new(program.clone(), kv);
         let pass = Pass::new(&program, isa, Pool::new(threads), arithmetic, sequences);
-        Ok(Cpu { program, loaded: BTreeMap::new(), next_id: 0, pass })
+        Ok(Cpu { program, loaded: BTreeMap::new(), next_id: 0, arranged: 0, pass })
     }
 
     /// What the open sequences keep.
@@ -95,13 +100,21 @@ impl Backend for Cpu {
     fn begin(&mut self, rows: &[Row]) -> Result<(), BackendError> {
         self.pass.sequences.begin(rows)?;
         self.pass.begin(rows);
+        self.arranged = 0;
         Ok(())
     }
 
     fn run(&mut self, section: usize, weights: LoadedId) -> Result<(), BackendError> {
-        let loaded =
-            self.loaded.get(&weights.0).unwrap_or_else(|| panic!("weights {} are not loaded", weights.0));
+        let loaded = self.loaded.get_mut(&weights.0);
+        let loaded = loaded.unwrap_or_else(|| panic!("weights {} are not loaded", weights.0));
         assert_eq!(loaded.section, section, "weights {} belong to another section", weights.0);
+        // Weights that are used a second time are worth rearranging: some in each pass, so that none takes long.
+        let quantized = self.pass.arithmetic == Arithmetic::Quantized;
+        if quantized && loaded.has_run && self.arranged < ARRANGED_PER_PASS {
+            self.arranged += loaded.arrange(&mut self.pass.pool);
+        }
+        loaded.has_run = true;
+        let loaded = &*loaded;
         for op in &self.program.sections[section].ops {
             self.pass.execute(op, loaded);
         }

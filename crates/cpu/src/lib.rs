@@ -21,6 +21,7 @@ mod lanes;
 mod loaded;
 mod op;
 mod panel;
+mod panels;
 mod pass;
 mod pool;
 mod registers;

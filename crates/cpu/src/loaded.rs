@@ -1,16 +1,42 @@
 //! A section's weights as kernels want them.
 
-use dewdrop_backend::{BackendError, Op, Section, Weight, WeightSlot, WeightSpec};
+use dewdrop_backend::{BackendError, Blocks, Op, Section, Weight, WeightSlot, WeightSpec};
+use dewdrop_format::BlockType;
 
-/// By slot: matrices stay file blocks, small tensors become f32.
+use crate::panels;
+use crate::pool::Pool;
+use crate::unpack::Unpacker;
+
+/// By slot: matrices in blocks, small tensors as f32.
 pub(crate) struct Loaded {
     pub(crate) section: usize,
+    pub(crate) has_run: bool,
     weights: Vec<LoadedWeight>,
+    arranged: bool,
 }
 
 enum LoadedWeight {
-    Matrix(Weight),
+    Table(Weight),
+    Matrix(Matrix),
     Vector(Vec<f32>),
+}
+
+/// A matrix that rows are multiplied with.
+pub(crate) struct Matrix {
+    pub(crate) block_type: BlockType,
+    pub(crate) n_out: usize,
+    pub(crate) n_in: usize,
+    pub(crate) layout: Layout,
+    pub(crate) blocks: Blocks,
+}
+
+/// In which order a matrix's blocks stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Channel by channel.
+    File,
+    /// As [`crate::panels`] says.
+    Panels,
 }
 
 /// What an operation uses a slot as.
@@ -18,6 +44,8 @@ enum LoadedWeight {
 enum Use {
     Vector,
     Matrix,
+    /// A matrix whose rows are looked up.
+    Table,
     /// Taps of a convolution, turned from `[channels, kernel]` to `[kernel, channels]`: channels are lanes.
     Taps,
 }
@@ -30,26 +58,64 @@ impl Loaded {
             weight.check(spec)?;
             let uses = section.ops.iter().map(|op| usage(op, slot));
             Ok(match uses.max().unwrap_or(Use::Vector) {
-                Use::Matrix => LoadedWeight::Matrix(weight),
+                Use::Table => LoadedWeight::Table(weight),
+                Use::Matrix => LoadedWeight::Matrix(weight.into()),
                 Use::Vector => LoadedWeight::Vector(weight.decode()),
                 Use::Taps => LoadedWeight::Vector(turned(&weight.decode(), weight.n_out, weight.n_in)),
             })
         };
         let weights = weights.into_iter().zip(&section.weights).enumerate().map(load);
-        Ok(Loaded { section: index, weights: weights.collect::<Result<_, _>>()? })
+        let weights = weights.collect::<Result<_, _>>()?;
+        Ok(Loaded { section: index, has_run: false, weights, arranged: false })
     }
 
-    pub(crate) fn matrix(&self, slot: WeightSlot) -> &Weight {
+    /// Rearranges quantized matrices into panels, and lets go of their file blocks; returns how many bytes that were.
+    /// Results are the same before and after. Where there is no memory for it, all stays as it is.
+    pub(crate) fn arrange(&mut self, pool: &mut Pool) -> usize {
+        if std::mem::replace(&mut self.arranged, true) {
+            return 0;
+        }
+        let matrices = || self.weights.iter().filter_map(LoadedWeight::to_arrange);
+        let Ok(mut memory) = panels::memory(matrices().map(|(matrix, _)| matrix.panel_bytes()).sum()) else {
+            return 0;
+        };
+        let mut rest = &mut memory[..];
+        for (matrix, unpacker) in matrices() {
+            let (out, others) = rest.split_at_mut(matrix.panel_bytes());
+            panels::rearrange(pool, unpacker, matrix.block_type, &matrix.blocks, matrix.n_in, out);
+            rest = others;
+        }
+        let (memory, mut at) = (panels::share(memory), 0);
+        for weight in &mut self.weights {
+            if weight.to_arrange().is_some()
+                && let LoadedWeight::Matrix(matrix) = weight
+            {
+                let n = matrix.panel_bytes();
+                (matrix.blocks, matrix.layout) = (memory.slice(at..at + n), Layout::Panels);
+                at += n;
+            }
+        }
+        at
+    }
+
+    pub(crate) fn table(&self, slot: WeightSlot) -> &Weight {
         match &self.weights[usize::from(slot.0)] {
-            LoadedWeight::Matrix(weight) => weight,
-            LoadedWeight::Vector(_) => panic!("weight slot {} is used as matrix and as vector", slot.0),
+            LoadedWeight::Table(weight) => weight,
+            _ => panic!("weight slot {} is no table", slot.0),
+        }
+    }
+
+    pub(crate) fn matrix(&self, slot: WeightSlot) -> &Matrix {
+        match &self.weights[usize::from(slot.0)] {
+            LoadedWeight::Matrix(matrix) => matrix,
+            _ => panic!("weight slot {} is no matrix", slot.0),
         }
     }
 
     pub(crate) fn vector(&self, slot: WeightSlot) -> &[f32] {
         match &self.weights[usize::from(slot.0)] {
             LoadedWeight::Vector(values) => values,
-            LoadedWeight::Matrix(_) => panic!("weight slot {} is used as matrix and as vector", slot.0),
+            _ => panic!("weight slot {} is no vector", slot.0),
         }
     }
 
@@ -58,14 +124,36 @@ impl Loaded {
     }
 }
 
+impl LoadedWeight {
+    /// The matrix, if it is one that can be rearranged and is not.
+    fn to_arrange(&self) -> Option<(&Matrix, &'static Unpacker)> {
+        match self {
+            LoadedWeight::Matrix(matrix) if matrix.layout == Layout::File => {
+                Some((matrix, Unpacker::of(matrix.block_type)?))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Matrix {
+    fn panel_bytes(&self) -> usize {
+        panels::bytes(self.block_type, self.n_out, self.n_in)
+    }
+}
+
+impl From<Weight> for Matrix {
+    fn from(weight: Weight) -> Self {
+        let Weight { block_type, n_out, n_in, blocks } = weight;
+        Matrix { block_type, n_out, n_in, layout: Layout::File, blocks }
+    }
+}
+
 /// What `op` uses the slot as; a vector if it does not.
 fn usage(op: &Op, slot: usize) -> Use {
     match op {
-        Op::Embed { table: used, .. }
-        | Op::Linear { weight: used, .. }
-        | Op::Unembed { weight: used, .. }
-            if usize::from(used.0) == slot =>
-        {
+        Op::Embed { table: used, .. } if usize::from(used.0) == slot => Use::Table,
+        Op::Linear { weight: used, .. } | Op::Unembed { weight: used, .. } if usize::from(used.0) == slot => {
             Use::Matrix
         }
         Op::DeltaRule { conv: used, .. } | Op::ShortConv { conv: used, .. }

@@ -73,7 +73,7 @@ impl Pass {
     /// Runs one operation for all rows.
     pub(crate) fn execute(&mut self, op: &Op, weights: &Loaded) {
         match op {
-            Op::Embed { table, scale, out } => self.embed(weights.matrix(*table), *scale, *out),
+            Op::Embed { table, scale, out } => self.embed(weights.table(*table), *scale, *out),
             Op::Norm { input, weight, eps, out, add } => {
                 self.norm(*input, weights.optional(*weight), *eps, *out, *add);
             }

@@ -63,10 +63,15 @@ fn add(values: &mut [f32; CHANNELS], terms: &[f32]) {
     }
 }
 
-/// One span of sixteen channels for all rows. The parameters are the panel's [`Form`]; `STEPS` is that of
-/// [`Range::Small`], or 0 for [`Range::Signed`].
-struct Product<'a, const GROUP: usize, const MINIMA: bool, const STEPS: usize> {
+/// One span of sixteen channels for all rows. The parameters are of the panel's [`Form`]: whether it has minima, and
+/// whether its integers are small. What else there is to know of it are plain values, so that loops over steps stay
+/// loops: unrolled, they would be taken apart and need more registers than there are.
+struct Product<'a, const MINIMA: bool, const SMALL: bool> {
     panel: Part<'a>,
+    /// Weights that share a scale.
+    group: usize,
+    /// Steps whose products fit into 16 bits, if small.
+    steps: usize,
     bias: i32,
     activations: &'a Activations,
     first_input: usize,
@@ -85,62 +90,58 @@ pub(crate) unsafe fn product(
     first_input: usize,
     target: Target<'_>,
 ) {
+    let (steps, bias) = match form.range {
+        Range::Signed => (0, 0),
+        Range::Small { bias, steps } => (steps, bias),
+    };
     macro_rules! run {
-        ($group:literal, $minima:literal, $steps:literal, $bias:expr) => {
-            isa.run(Product::<$group, $minima, $steps> {
+        ($minima:literal, $small:literal) => {
+            isa.run(Product::<$minima, $small> {
                 panel,
-                bias: $bias,
+                group: form.group,
+                steps,
+                bias,
                 activations,
                 first_input,
                 target,
             })
         };
     }
-    match (form.group, form.minima, form.range) {
-        (32, false, Range::Signed) => run!(32, false, 0, 0),
-        (32, true, Range::Signed) => run!(32, true, 0, 0),
-        (16, false, Range::Signed) => run!(16, false, 0, 0),
-        (16, true, Range::Signed) => run!(16, true, 0, 0),
-        (32, false, Range::Small { bias, steps: 8 }) => run!(32, false, 8, bias),
-        (32, false, Range::Small { bias, steps: 4 }) => run!(32, false, 4, bias),
-        (32, true, Range::Small { bias, steps: 8 }) => run!(32, true, 8, bias),
-        (32, true, Range::Small { bias, steps: 4 }) => run!(32, true, 4, bias),
-        (16, false, Range::Small { bias, steps: 4 }) => run!(16, false, 4, bias),
-        (16, false, Range::Small { bias, steps: 2 }) => run!(16, false, 2, bias),
-        (16, true, Range::Small { bias, steps: 4 }) => run!(16, true, 4, bias),
-        _ => unreachable!("no block type has the form {form:?}"),
+    match (form.minima, form.range) {
+        (false, Range::Signed) => run!(false, false),
+        (true, Range::Signed) => run!(true, false),
+        (false, Range::Small { .. }) => run!(false, true),
+        (true, Range::Small { .. }) => run!(true, true),
     }
 }
 
-impl<const GROUP: usize, const MINIMA: bool, const STEPS: usize> Job for Product<'_, GROUP, MINIMA, STEPS> {
+impl<const MINIMA: bool, const SMALL: bool> Job for Product<'_, MINIMA, SMALL> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let n_rows = self.activations.n_rows();
         let mut row = 0;
-        while row + 3 <= n_rows {
-            self.rows::<L, 3>(l, row);
-            row += 3;
-        }
-        if row + 2 <= n_rows {
-            self.rows::<L, 2>(l, row);
-            row += 2;
-        }
-        if row < n_rows {
-            self.rows::<L, 1>(l, row);
+        while row < n_rows {
+            match n_rows - row {
+                1 => self.rows::<L, 1>(l, row),
+                2 => self.rows::<L, 2>(l, row),
+                3 => self.rows::<L, 3>(l, row),
+                _ => self.rows::<L, 4>(l, row),
+            }
+            row += 4;
         }
     }
 }
 
-impl<const GROUP: usize, const MINIMA: bool, const STEPS: usize> Product<'_, GROUP, MINIMA, STEPS> {
+impl<const MINIMA: bool, const SMALL: bool> Product<'_, MINIMA, SMALL> {
     /// A tile of `ROWS` rows.
     #[inline(always)]
     fn rows<L: Lanes, const ROWS: usize>(&self, l: L, first_row: usize) {
         let n_inputs = 4 * self.panel.steps.len();
-        let mut rows = [self.activations.part(first_row, self.first_input, n_inputs, GROUP); ROWS];
+        let mut rows = [self.activations.part(first_row, self.first_input, n_inputs, self.group); ROWS];
         for r in 1..ROWS {
-            rows[r] = self.activations.part(first_row + r, self.first_input, n_inputs, GROUP);
+            rows[r] = self.activations.part(first_row + r, self.first_input, n_inputs, self.group);
         }
         let values = self.tile(l, &rows);
         for r in 0..ROWS {
@@ -157,7 +158,7 @@ impl<const GROUP: usize, const MINIMA: bool, const STEPS: usize> Product<'_, GRO
             let sums = self.integer_sums(l, g, rows);
             let weight_scales = l.load(&weight_scales.0);
             for r in 0..ROWS {
-                let s = rows[r].scales[g * GROUP / 32];
+                let s = rows[r].scales[g * self.group / 32];
                 let sum = l.to_float(sums[r]);
                 acc[r] = l.fma(sum, l.mul(weight_scales, l.splat(s)), acc[r]);
                 if MINIMA {
@@ -177,8 +178,8 @@ impl<const GROUP: usize, const MINIMA: bool, const STEPS: usize> Product<'_, GRO
         g: usize,
         rows: &[RowPart<'_>; ROWS],
     ) -> [L::I; ROWS] {
-        let bias = if STEPS == 0 { L::WIDE_BIAS } else { self.bias };
-        let n_steps = GROUP / 4;
+        let bias = if SMALL { self.bias } else { L::WIDE_BIAS };
+        let n_steps = self.group / 4;
         let steps = &self.panel.steps[g * n_steps..][..n_steps];
         let mut sums = [l.splat_int(0); ROWS];
         let mut q = [&rows[0].q[..0]; ROWS];
@@ -188,7 +189,7 @@ impl<const GROUP: usize, const MINIMA: bool, const STEPS: usize> Product<'_, GRO
                 sums[r] = l.splat_int(-bias * rows[r].sums[g]);
             }
         }
-        if STEPS == 0 {
+        if !SMALL {
             for k in 0..n_steps {
                 let weights = l.load_bytes(&steps[k].0);
                 for r in 0..ROWS {
@@ -200,7 +201,7 @@ impl<const GROUP: usize, const MINIMA: bool, const STEPS: usize> Product<'_, GRO
         let mut first = 0;
         while first < n_steps {
             let mut partial = [l.no_products(); ROWS];
-            for k in first..first + STEPS {
+            for k in first..first + self.steps {
                 let weights = l.load_bytes(&steps[k].0);
                 for r in 0..ROWS {
                     partial[r] = l.products(partial[r], weights, four(l, q[r][k]));
@@ -209,7 +210,7 @@ impl<const GROUP: usize, const MINIMA: bool, const STEPS: usize> Product<'_, GRO
             for r in 0..ROWS {
                 sums[r] = l.widen(sums[r], partial[r]);
             }
-            first += STEPS;
+            first += self.steps;
         }
         sums
     }

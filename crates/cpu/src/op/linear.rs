@@ -6,8 +6,7 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
-use dewdrop_backend::{Arithmetic, Register, Weight};
-use dewdrop_format::BlockType;
+use dewdrop_backend::{Arithmetic, Register};
 
 use crate::activations::Activations;
 use crate::body::decode::decode;
@@ -15,6 +14,7 @@ use crate::body::float_product::{FloatProduct, float_product};
 use crate::body::integer_product::{End, Target, product};
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
+use crate::loaded::{Layout, Matrix};
 use crate::panel::{CHANNELS, Panel, SPAN};
 use crate::pass::Pass;
 use crate::pool::Pool;
@@ -33,9 +33,9 @@ pub(crate) enum Rows<'a> {
 }
 
 /// How a matrix is multiplied under an arithmetic: by integers if there is an unpacker.
-pub(crate) fn unpacker(weight: &Weight, arithmetic: Arithmetic) -> Option<Unpacker> {
+pub(crate) fn unpacker(matrix: &Matrix, arithmetic: Arithmetic) -> Option<&'static Unpacker> {
     match arithmetic {
-        Arithmetic::Quantized => Unpacker::of(weight.block_type),
+        Arithmetic::Quantized => Unpacker::of(matrix.block_type),
         Arithmetic::Exact => None,
     }
 }
@@ -45,15 +45,15 @@ impl Pass {
     pub(crate) fn linear(
         &mut self,
         input: Register,
-        weight: &Weight,
+        matrix: &Matrix,
         bias: Option<&[f32]>,
         out: Register,
         add: bool,
     ) {
         let widths = (self.registers.width(input), self.registers.width(out));
-        assert_eq!(widths, (weight.n_in, weight.n_out), "widths of a linear's registers");
+        assert_eq!(widths, (matrix.n_in, matrix.n_out), "widths of a linear's registers");
         let mut values = self.registers.take_spare(out);
-        let rows = match unpacker(weight, self.arithmetic) {
+        let rows = match unpacker(matrix, self.arithmetic) {
             Some(_) => {
                 self.registers.quantize(self.isa, &mut self.pool, input);
                 Rows::Integers(self.registers.quantized(input))
@@ -61,31 +61,9 @@ impl Pass {
             None => Rows::Floats(self.registers.get(input)),
         };
         let end = End { bias, old: add.then(|| self.registers.get(out)) };
-        let product = Multiply { isa: self.isa, matrix: Matrix::new(weight), rows, end };
+        let product = Multiply { isa: self.isa, matrix, rows, end };
         product.run(&mut self.pool, &self.scratch, &mut values);
         self.registers.put(out, values);
-    }
-}
-
-/// A weight's bytes and sizes, looked up once per product.
-#[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    block_type: BlockType,
-    n_out: usize,
-    n_in: usize,
-    bytes: &'a [u8],
-    channel_bytes: usize,
-}
-
-impl<'a> Matrix<'a> {
-    pub(crate) fn new(weight: &'a Weight) -> Self {
-        let (block_type, n_out, n_in) = (weight.block_type, weight.n_out, weight.n_in);
-        Matrix { block_type, n_out, n_in, bytes: &weight.blocks, channel_bytes: block_type.bytes_for(n_in) }
-    }
-
-    /// Bytes `at` to `at + n - 1` of a channel.
-    fn part(&self, channel: usize, at: usize, n: usize) -> &'a [u8] {
-        &self.bytes[channel * self.channel_bytes + at..][..n]
     }
 }
 
@@ -100,7 +78,7 @@ pub(crate) struct Scratch {
 #[derive(Clone, Copy)]
 pub(crate) struct Multiply<'a> {
     pub(crate) isa: Isa,
-    pub(crate) matrix: Matrix<'a>,
+    pub(crate) matrix: &'a Matrix,
     pub(crate) rows: Rows<'a>,
     pub(crate) end: End<'a>,
 }
@@ -110,7 +88,7 @@ impl Multiply<'_> {
     pub(crate) fn run(&self, pool: &mut Pool, scratch: &[Mutex<Scratch>], out: &mut [f32]) {
         let (out, n_out) = (Disjoint::new(out), self.matrix.n_out);
         let n_tiles = n_out.div_ceil(CHANNELS);
-        let tile_bytes = (CHANNELS * self.matrix.channel_bytes).max(1);
+        let tile_bytes = (CHANNELS * self.matrix.block_type.bytes_for(self.matrix.n_in)).max(1);
         // At least a few tasks for each thread, so that all end at about the same time.
         let tiles_per_task = (TASK_BYTES / tile_bytes).min(n_tiles / (4 * pool.threads())).max(1);
         pool.run(n_tiles.div_ceil(tiles_per_task), &|worker, task| {
@@ -137,8 +115,8 @@ impl Multiply<'_> {
         out: Disjoint<'_, f32>,
         scratch: &mut Scratch,
     ) {
-        let Matrix { block_type, n_in, n_out, .. } = self.matrix;
-        let Unpacker { form, unpack } = Unpacker::of(block_type).expect("a quantized type");
+        let &Matrix { block_type, n_in, n_out, .. } = self.matrix;
+        let &Unpacker { form, unpack, .. } = Unpacker::of(block_type).expect("a quantized type");
         assert_eq!(x.n_in(), n_in, "inputs of a matrix");
         let panel = scratch.panel.get_or_insert_with(Panel::new);
         for first in (0..n_in).step_by(SPAN) {
@@ -159,14 +137,25 @@ impl Multiply<'_> {
 
     /// The blocks of `n` inputs from `first` on.
     fn source(&self, channels: &Range<usize>, first: usize, n: usize) -> Source<'_> {
-        let Matrix { block_type, bytes, channel_bytes, .. } = self.matrix;
-        let (at, n) = (block_type.bytes_for(first), block_type.bytes_for(n));
-        // Channels beyond the last repeat it; their values go nowhere.
-        let channel = |j: usize| self.matrix.part((channels.start + j).min(channels.end - 1), at, n);
-        // The next sixteen channels follow these in the file. Read in one stream while these are unpacked, a share
-        // with each span, they come faster than in the sixteen streams of their own unpacking.
-        let soon = bytes.as_ptr().wrapping_add((channels.start + CHANNELS) * channel_bytes + CHANNELS * at);
-        Source { block_type, channels: std::array::from_fn(channel), soon }
+        let Matrix { block_type, n_in, layout, blocks, .. } = self.matrix;
+        let (at, n, channel_bytes) =
+            (block_type.bytes_for(first), block_type.bytes_for(n), block_type.bytes_for(*n_in));
+        match layout {
+            Layout::Panels => {
+                Source::Panels(&blocks[channels.start * channel_bytes + CHANNELS * at..][..CHANNELS * n])
+            }
+            Layout::File => {
+                // Channels beyond the last repeat it; their values go nowhere.
+                let channel = |j: usize| (channels.start + j).min(channels.end - 1) * channel_bytes;
+                // The next sixteen channels follow these in the file. Read in one stream while these are unpacked, a
+                // share with each span, they come faster than in the sixteen streams of their own unpacking.
+                let soon = channel_bytes * (channels.start + CHANNELS) + CHANNELS * at;
+                Source::File {
+                    channels: std::array::from_fn(|j| &blocks[channel(j) + at..][..n]),
+                    soon: blocks.as_ptr().wrapping_add(soon),
+                }
+            }
+        }
     }
 
     /// # Safety
@@ -178,12 +167,13 @@ impl Multiply<'_> {
         out: Disjoint<'_, f32>,
         scratch: &mut Scratch,
     ) {
-        let Matrix { block_type, n_in, n_out, .. } = self.matrix;
+        let Matrix { block_type, n_in, n_out, ref blocks, .. } = *self.matrix;
         for first in (0..n_in).step_by(SPAN) {
             let n = SPAN.min(n_in - first);
             scratch.floats.resize(channels.len() * n, 0.0);
             for (channel, floats) in channels.clone().zip(scratch.floats.chunks_exact_mut(n)) {
-                let bytes = self.matrix.part(channel, block_type.bytes_for(first), block_type.bytes_for(n));
+                let at = block_type.bytes_for(channel * n_in + first);
+                let bytes = &blocks[at..][..block_type.bytes_for(n)];
                 decode(self.isa, block_type, bytes, floats);
             }
             let product = FloatProduct {

@@ -8,11 +8,13 @@ use proptest::prelude::*;
 
 use std::sync::Mutex;
 
-use super::linear::{Matrix, Multiply, Rows, Scratch, unpacker};
+use super::linear::{Multiply, Rows, Scratch, unpacker};
 use crate::activations::Activations;
 use crate::body::glu::Glu;
 use crate::body::integer_product::End;
 use crate::isa::Isa;
+use crate::loaded::{Layout, Matrix};
+use crate::panels;
 use crate::pool::Pool;
 
 /// Numbers of all sizes, zeros and denormals among them, from a seed.
@@ -42,24 +44,36 @@ fn weight(block: &Block, n_out: usize, n_in: usize, seed: u64) -> Weight {
 fn product(
     isa: Isa,
     threads: usize,
-    weight: &Weight,
+    matrix: &Matrix,
     arithmetic: Arithmetic,
     x: &[f32],
     end: End<'_>,
 ) -> Vec<f32> {
     let mut pool = Pool::new(threads);
     let mut activations = Activations::default();
-    let rows = match unpacker(weight, arithmetic) {
+    let rows = match unpacker(matrix, arithmetic) {
         Some(_) => {
-            activations.fill(isa, &mut pool, x, weight.n_in);
+            activations.fill(isa, &mut pool, x, matrix.n_in);
             Rows::Integers(&activations)
         }
         None => Rows::Floats(x),
     };
     let scratch: Vec<_> = (0..threads).map(|_| Mutex::new(Scratch::default())).collect();
-    let mut out = vec![f32::NAN; x.len() / weight.n_in * weight.n_out];
-    Multiply { isa, matrix: Matrix::new(weight), rows, end }.run(&mut pool, &scratch, &mut out);
+    let mut out = vec![f32::NAN; x.len() / matrix.n_in * matrix.n_out];
+    Multiply { isa, matrix, rows, end }.run(&mut pool, &scratch, &mut out);
     out
+}
+
+/// The matrix in every layout that it can have.
+fn layouts(weight: &Weight) -> Vec<Matrix> {
+    let file = Matrix::from(weight.clone());
+    let arranged = unpacker(&file, Arithmetic::Quantized).map(|unpacker| {
+        let mut panels = vec![0; panels::bytes(weight.block_type, weight.n_out, weight.n_in)];
+        let mut pool = Pool::new(2);
+        panels::rearrange(&mut pool, unpacker, weight.block_type, &weight.blocks, weight.n_in, &mut panels);
+        Matrix { layout: Layout::Panels, blocks: Blocks::from(panels), ..Matrix::from(weight.clone()) }
+    });
+    [Some(file), arranged].into_iter().flatten().collect()
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -74,13 +88,19 @@ fn check(block: &Block, n_out: usize, n_in: usize, n_rows: usize, seed: u64) {
         let mut ended = plain.clone();
         add_bias(&mut ended, &bias);
         ended.iter_mut().zip(&old).for_each(|(y, old)| *y += old);
-        for isa in Isa::available() {
+        let matrices = layouts(&weight);
+        for (isa, matrix) in
+            Isa::available().into_iter().flat_map(|isa| matrices.iter().map(move |m| (isa, m)))
+        {
+            if arithmetic == Arithmetic::Exact && matrix.layout == Layout::Panels {
+                continue;
+            }
             let what = format!("{} {} {arithmetic:?} {n_out}x{n_in}, {n_rows} rows", isa.name(), block.name);
-            let got = product(isa, 1, &weight, arithmetic, &x, End { bias: None, old: None });
-            assert!(bits(&got) == bits(&plain), "{what}");
+            let got = product(isa, 1, matrix, arithmetic, &x, End { bias: None, old: None });
+            assert!(bits(&got) == bits(&plain), "{what}, {:?}", matrix.layout);
             let end = End { bias: Some(&bias), old: Some(&old) };
-            let got = product(isa, 3, &weight, arithmetic, &x, end);
-            assert!(bits(&got) == bits(&ended), "{what}, with bias and sum");
+            let got = product(isa, 3, matrix, arithmetic, &x, end);
+            assert!(bits(&got) == bits(&ended), "{what}, {:?}, with bias and sum", matrix.layout);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Logits of the rows that want them.
 
-use dewdrop_backend::{Register, Weight};
+use dewdrop_backend::Register;
 
-use super::linear::{Matrix, Multiply, Rows, unpacker};
+use super::linear::{Multiply, Rows, unpacker};
 use crate::activations::Activations;
 use crate::body::glu::Softcap;
 use crate::body::integer_product::End;
 use crate::disjoint::Disjoint;
+use crate::loaded::Matrix;
 use crate::pass::Pass;
 
 /// Logits of a task of the cap.
@@ -14,14 +15,14 @@ const STRETCH: usize = 4096;
 
 impl Pass {
     /// `logits = weight input`, capped.
-    pub(crate) fn unembed(&mut self, input: Register, weight: &Weight, softcap: Option<f32>) {
+    pub(crate) fn unembed(&mut self, input: Register, matrix: &Matrix, softcap: Option<f32>) {
         let width = self.registers.width(input);
-        assert_eq!((weight.n_out, weight.n_in), (self.n_vocab, width), "shape of the head");
+        assert_eq!((matrix.n_out, matrix.n_in), (self.n_vocab, width), "shape of the head");
         let rows = self.rows.iter().zip(self.registers.get(input).chunks_exact(width));
         let x: Vec<f32> = rows.filter(|(row, _)| row.wants_logits).flat_map(|(_, x)| x).copied().collect();
         self.logits.resize(x.len() / width * self.n_vocab, 0.0);
         let mut activations = Activations::default();
-        let rows = match unpacker(weight, self.arithmetic) {
+        let rows = match unpacker(matrix, self.arithmetic) {
             Some(_) => {
                 activations.fill(self.isa, &mut self.pool, &x, width);
                 Rows::Integers(&activations)
@@ -29,7 +30,7 @@ impl Pass {
             None => Rows::Floats(&x),
         };
         let end = End { bias: None, old: None };
-        let product = Multiply { isa: self.isa, matrix: Matrix::new(weight), rows, end };
+        let product = Multiply { isa: self.isa, matrix, rows, end };
         product.run(&mut self.pool, &self.scratch, &mut self.logits);
         if let Some(cap) = softcap {
             self.cap(cap);

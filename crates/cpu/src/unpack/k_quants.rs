@@ -1,15 +1,17 @@
 //! Super-blocks of 256 weights whose groups have a scale and a minimum.
 
 use super::Fast;
-use super::lanes::{Blocks, bits, field, negative, put, put_floats, sixteen, thirty_two, words};
+use super::blocks::Blocks;
+use super::lanes::{bits, field, negative, put, put_floats};
 use crate::lanes::Lanes;
 use crate::panel::{Form, PartMut, Range};
+use crate::panels::Narrow;
 
 /// Scales and minima of Q4_K and Q5_K: `d`, `dmin`, then 6 bits each in 12 bytes. Of the first four groups they are
 /// the lower bits of bytes 0..4 and 4..8; of the others nibbles of bytes 8..12 with the upper bits of the former.
 #[inline(always)]
-fn scales_and_minima<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: &mut PartMut<'_>) {
-    let [head, first, second, rest] = sixteen(l, blocks, 0);
+fn scales_and_minima<L: Lanes>(l: L, blocks: &impl Blocks, panel: &mut PartMut<'_>) {
+    let [head, first, second, rest] = blocks.sixteen(l, 0);
     let (d, dmin) = (l.half_to_float(head), l.half_to_float(l.shr(head, 16)));
     for i in 0..4 {
         let at = 8 * i as u32;
@@ -34,12 +36,13 @@ impl Fast for Q4K {
     const LEN: usize = 256;
     const BYTES: usize = 144;
     const FORM: Form = Form { group: 32, minima: true, range: Range::Small { bias: 0, steps: 8 } };
+    const NARROW: &'static [Narrow] = &[];
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, mut panel: PartMut<'_>) {
+    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, mut panel: PartMut<'_>) {
         scales_and_minima(l, blocks, &mut panel);
         for (pair, steps) in panel.steps.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-            let bytes = thirty_two(l, blocks, 16 + 32 * pair);
+            let bytes = blocks.thirty_two(l, 16 + 32 * pair);
             for k in 0..8 {
                 put(l, field(l, bytes[k], 0, 4), &mut steps[k]);
                 put(l, field(l, bytes[k], 4, 4), &mut steps[8 + k]);
@@ -55,13 +58,14 @@ impl Fast for Q5K {
     const LEN: usize = 256;
     const BYTES: usize = 176;
     const FORM: Form = Form { group: 32, minima: true, range: Range::Small { bias: 0, steps: 4 } };
+    const NARROW: &'static [Narrow] = &[];
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, mut panel: PartMut<'_>) {
+    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, mut panel: PartMut<'_>) {
         scales_and_minima(l, blocks, &mut panel);
-        let high = thirty_two(l, blocks, 16);
+        let high = blocks.thirty_two(l, 16);
         for (pair, steps) in panel.steps.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-            let bytes = thirty_two(l, blocks, 48 + 32 * pair);
+            let bytes = blocks.thirty_two(l, 48 + 32 * pair);
             let at = 2 * pair as u32;
             for k in 0..8 {
                 let fifths = [field(l, high[k], at, 1), field(l, high[k], at + 1, 1)];
@@ -79,19 +83,20 @@ impl Fast for Q2K {
     const LEN: usize = 256;
     const BYTES: usize = 84;
     const FORM: Form = Form { group: 16, minima: true, range: Range::Small { bias: 0, steps: 4 } };
+    const NARROW: &'static [Narrow] = &[];
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, mut panel: PartMut<'_>) {
-        let head = words(l, blocks, 80);
+    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, mut panel: PartMut<'_>) {
+        let head = blocks.word(l, 80);
         let (d, dmin) = (l.half_to_float(head), l.half_to_float(l.shr(head, 16)));
-        let factors = sixteen(l, blocks, 0);
+        let factors = blocks.sixteen(l, 0);
         for g in 0..16 {
             let at = 8 * (g % 4) as u32;
             let nibbles = [bits(l, factors[g / 4], at, 4), bits(l, factors[g / 4], at + 4, 4)];
             put_scale(l, d, dmin, nibbles, g, &mut panel);
         }
         for (half, steps) in panel.steps.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            let bytes = thirty_two(l, blocks, 16 + 32 * half);
+            let bytes = blocks.thirty_two(l, 16 + 32 * half);
             for (i, step) in steps.iter_mut().enumerate() {
                 put(l, field(l, bytes[i % 8], 2 * (i / 8) as u32, 2), step);
             }

@@ -1,55 +1,6 @@
-//! Steps that unpackers share. A block is the bytes of the same block in each of sixteen channels.
+//! Steps that unpackers share, on what they have read of sixteen channels.
 
 use crate::lanes::{Bytes, Floats, Lanes};
-use crate::panel::CHANNELS;
-
-/// The same block of sixteen channels.
-pub(super) struct Blocks<'a> {
-    pub(super) channels: [&'a [u8]; CHANNELS],
-    /// Where as many bytes as all of these lie that will be needed soon.
-    pub(super) soon: *const u8,
-}
-
-/// Bytes `at` to `at + 15`: vector k holds bytes `4k` to `4k + 3` of them, lanes are channels. As many bytes are asked
-/// for from where they will be needed: a few at a time, since a core can wait for some 20 cache lines only.
-#[inline(always)]
-pub(super) fn sixteen<L: Lanes>(l: L, blocks: &Blocks<'_>, at: usize) -> [L::I; 4] {
-    let mut rows = [&[0; 16]; CHANNELS];
-    for j in 0..CHANNELS {
-        rows[j] = blocks.channels[j][at..at + 16].first_chunk().expect("sixteen bytes");
-    }
-    for line in 0..CHANNELS * 16 / 64 {
-        l.prefetch(blocks.soon.wrapping_add(CHANNELS * at + 64 * line));
-    }
-    l.transpose(rows)
-}
-
-/// Bytes `at` to `at + 31`.
-#[inline(always)]
-pub(super) fn thirty_two<L: Lanes>(l: L, blocks: &Blocks<'_>, at: usize) -> [L::I; 8] {
-    let ([a, b, c, d], [e, f, g, h]) = (sixteen(l, blocks, at), sixteen(l, blocks, at + 16));
-    [a, b, c, d, e, f, g, h]
-}
-
-/// Bytes `at` to `at + 3`.
-#[inline(always)]
-pub(super) fn words<L: Lanes>(l: L, blocks: &Blocks<'_>, at: usize) -> L::I {
-    let mut words = Bytes::ZERO;
-    for j in 0..CHANNELS {
-        words.0[4 * j..4 * j + 4].copy_from_slice(&blocks.channels[j][at..at + 4]);
-    }
-    l.load_bytes(&words.0)
-}
-
-/// The half at byte `at`.
-#[inline(always)]
-pub(super) fn halves<L: Lanes>(l: L, blocks: &Blocks<'_>, at: usize) -> L::F {
-    let mut halves = [0; CHANNELS];
-    for j in 0..CHANNELS {
-        halves[j] = u16::from_le_bytes([blocks.channels[j][at], blocks.channels[j][at + 1]]);
-    }
-    l.load_half(&halves)
-}
 
 /// In every byte, the `n` bits from bit `from` on; `n` and `from` such that they are bits of the same byte.
 #[inline(always)]

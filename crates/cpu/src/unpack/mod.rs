@@ -1,10 +1,10 @@
 //! File blocks of sixteen channels to panels.
 //!
-//! [`UNPACKERS`] is the one table. A type without a line of its own is unpacked by its definition in `dewdrop_format`,
-//! byte for byte, which works for all of them and is what the fast ones are tested against. Those read sixteen bytes of
-//! sixteen channels at once and transpose them, still packed, in registers: lanes are channels from there on.
+//! [`UNPACKERS`] is the one table; each type's unpacker is tested against its definition in `dewdrop_format`. They read
+//! some bytes of sixteen channels at once, still packed, with channels as lanes: transposed in registers from blocks in
+//! file order, or just loaded where [`crate::panels`] has rearranged them.
 
-mod generic;
+mod blocks;
 mod k_quants;
 mod lanes;
 mod plain;
@@ -12,21 +12,25 @@ mod scaled;
 
 use dewdrop_format::BlockType;
 
-use self::lanes::Blocks;
+use self::blocks::{Blocks, FileBlocks, PanelBlocks};
 use crate::isa::Isa;
 use crate::lanes::{Job, Lanes};
 use crate::panel::{CHANNELS, Form, PartMut};
+use crate::panels::Narrow;
 
 /// Writes the panel of some inputs of sixteen channels.
 pub(crate) type Unpack = fn(Isa, &Source<'_>, PartMut<'_>);
 
-/// What a panel is unpacked from.
-pub(crate) struct Source<'a> {
-    pub(crate) block_type: BlockType,
-    /// Whole blocks of each channel.
-    pub(crate) channels: [&'a [u8]; CHANNELS],
-    /// Where as many bytes lie as all channels have here, which will be needed soon; any address will do.
-    pub(crate) soon: *const u8,
+/// What a panel is unpacked from: whole blocks of sixteen channels.
+pub(crate) enum Source<'a> {
+    /// In file order.
+    File {
+        channels: [&'a [u8]; CHANNELS],
+        /// Where as many bytes lie as all channels have here, which will be needed soon; any address will do.
+        soon: *const u8,
+    },
+    /// Rearranged.
+    Panels(&'a [u8]),
 }
 
 /// How a block type becomes panels.
@@ -34,6 +38,8 @@ pub(crate) struct Source<'a> {
 pub(crate) struct Unpacker {
     pub(crate) form: Form,
     pub(crate) unpack: Unpack,
+    /// Pieces of fewer than four bytes that it reads.
+    pub(crate) narrow: &'static [Narrow],
 }
 
 /// The types that have a fast unpacker.
@@ -54,10 +60,9 @@ const UNPACKERS: &[(BlockType, Unpacker)] = &[
 ];
 
 impl Unpacker {
-    /// The fastest for a type; none for types without integers.
-    pub(crate) fn of(block_type: BlockType) -> Option<Unpacker> {
-        let fast = UNPACKERS.iter().find(|(of, _)| *of == block_type).map(|(_, unpacker)| *unpacker);
-        fast.or_else(|| generic::unpacker(block_type))
+    /// That of a type; none for types without integers.
+    pub(crate) fn of(block_type: BlockType) -> Option<&'static Unpacker> {
+        UNPACKERS.iter().find(|(of, _)| *of == block_type).map(|(_, unpacker)| unpacker)
     }
 }
 
@@ -68,13 +73,15 @@ trait Fast {
     /// Bytes of a block.
     const BYTES: usize;
     const FORM: Form;
+    /// Pieces of a block that are not read as words of four bytes.
+    const NARROW: &'static [Narrow];
 
     /// Unpacks one block. To be `#[inline(always)]`.
-    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>);
+    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>);
 }
 
 const fn fast<F: Fast>() -> Unpacker {
-    Unpacker { form: F::FORM, unpack: unpack::<F> }
+    Unpacker { form: F::FORM, unpack: unpack::<F>, narrow: F::NARROW }
 }
 
 fn unpack<F: Fast>(isa: Isa, source: &Source<'_>, panel: PartMut<'_>) {
@@ -91,22 +98,40 @@ impl<F: Fast> Job for Span<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
-        let (n_steps, n_groups) = (F::LEN / 4, F::LEN / F::FORM.group);
-        for (b, steps) in self.panel.steps.chunks_exact_mut(n_steps).enumerate() {
-            let soon = self.source.soon.wrapping_add(b * CHANNELS * F::BYTES);
-            let mut blocks = Blocks { channels: [&[]; CHANNELS], soon };
-            for j in 0..CHANNELS {
-                blocks.channels[j] = &self.source.channels[j][b * F::BYTES..][..F::BYTES];
+    fn run<L: Lanes>(mut self, l: L) {
+        let n_blocks = self.panel.steps.len() / (F::LEN / 4);
+        match self.source {
+            Source::File { channels, soon } => {
+                for b in 0..n_blocks {
+                    let soon = soon.wrapping_add(b * CHANNELS * F::BYTES);
+                    let mut blocks = FileBlocks { channels: [&[]; CHANNELS], soon };
+                    for j in 0..CHANNELS {
+                        blocks.channels[j] = &channels[j][b * F::BYTES..][..F::BYTES];
+                    }
+                    F::unpack(l, &blocks, self.block(b));
+                }
             }
-            let groups = b * n_groups..(b + 1) * n_groups;
-            let minima = if F::FORM.minima { groups.clone() } else { 0..0 };
-            let panel = PartMut {
-                steps,
-                scales: &mut self.panel.scales[groups],
-                minima: &mut self.panel.minima[minima],
-            };
-            F::unpack(l, &blocks, panel);
+            Source::Panels(bytes) => {
+                for b in 0..n_blocks {
+                    let n = CHANNELS * F::BYTES;
+                    F::unpack(l, &PanelBlocks { bytes: &bytes[b * n..][..n] }, self.block(b));
+                }
+            }
+        }
+    }
+}
+
+impl<F: Fast> Span<'_, F> {
+    /// A block's part of the panel.
+    #[inline(always)]
+    fn block(&mut self, b: usize) -> PartMut<'_> {
+        let (n_steps, n_groups) = (F::LEN / 4, F::LEN / F::FORM.group);
+        let groups = b * n_groups..(b + 1) * n_groups;
+        let minima = if F::FORM.minima { groups.clone() } else { 0..0 };
+        PartMut {
+            steps: &mut self.panel.steps[b * n_steps..][..n_steps],
+            scales: &mut self.panel.scales[groups],
+            minima: &mut self.panel.minima[minima],
         }
     }
 }

@@ -1,9 +1,15 @@
 //! Types of 32 weights with one scale.
 
 use super::Fast;
-use super::lanes::{Blocks, bits, field, fifth_bits, halves, put, put_floats, sixteen, thirty_two, words};
+use super::blocks::Blocks;
+use super::lanes::{field, fifth_bits, put, put_floats};
 use crate::lanes::Lanes;
 use crate::panel::{Form, PartMut, Range};
+use crate::panels::Narrow;
+
+/// One half before all else, or two.
+const HALF: &[Narrow] = &[Narrow { at: 0, len: 2 }];
+const HALVES: &[Narrow] = &[Narrow { at: 0, len: 2 }, Narrow { at: 2, len: 2 }];
 
 const SIGNED: Form = Form { group: 32, minima: false, range: Range::Signed };
 
@@ -13,9 +19,9 @@ const fn small(bias: i32, steps: usize, minima: bool) -> Form {
 
 /// Sixteen bytes of nibbles: the low ones are the first half of a block, the high ones the second.
 #[inline(always)]
-fn nibbles<L: Lanes>(l: L, blocks: &Blocks<'_>, at: usize) -> [L::I; 8] {
+fn nibbles<L: Lanes>(l: L, blocks: &impl Blocks, at: usize) -> [L::I; 8] {
     let mut codes = [l.splat_int(0); 8];
-    let bytes = sixteen(l, blocks, at);
+    let bytes = blocks.sixteen(l, at);
     for k in 0..4 {
         codes[k] = field(l, bytes[k], 0, 4);
         codes[4 + k] = field(l, bytes[k], 4, 4);
@@ -30,11 +36,12 @@ impl Fast for Q8_0 {
     const LEN: usize = 32;
     const BYTES: usize = 34;
     const FORM: Form = SIGNED;
+    const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
-        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
-        let bytes = thirty_two(l, blocks, 2);
+    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
+        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
+        let bytes = blocks.thirty_two(l, 2);
         for k in 0..8 {
             put(l, bytes[k], &mut panel.steps[k]);
         }
@@ -48,10 +55,11 @@ impl Fast for Q4_0 {
     const LEN: usize = 32;
     const BYTES: usize = 18;
     const FORM: Form = small(8, 8, false);
+    const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
-        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
+    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
+        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
         let codes = nibbles(l, blocks, 2);
         for k in 0..8 {
             put(l, codes[k], &mut panel.steps[k]);
@@ -66,11 +74,12 @@ impl Fast for Q4_1 {
     const LEN: usize = 32;
     const BYTES: usize = 20;
     const FORM: Form = small(0, 8, true);
+    const NARROW: &'static [Narrow] = HALVES;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
-        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
-        put_floats(l, halves(l, blocks, 2), &mut panel.minima[0]);
+    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
+        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
+        put_floats(l, blocks.half(l, 2), &mut panel.minima[0]);
         let codes = nibbles(l, blocks, 4);
         for k in 0..8 {
             put(l, codes[k], &mut panel.steps[k]);
@@ -85,11 +94,12 @@ impl Fast for Q5_0 {
     const LEN: usize = 32;
     const BYTES: usize = 22;
     const FORM: Form = small(16, 4, false);
+    const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
-        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
-        five_bits(l, words(l, blocks, 2), nibbles(l, blocks, 6), panel);
+    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
+        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
+        five_bits(l, blocks.word(l, 2), nibbles(l, blocks, 6), panel);
     }
 }
 
@@ -100,12 +110,13 @@ impl Fast for Q5_1 {
     const LEN: usize = 32;
     const BYTES: usize = 24;
     const FORM: Form = small(0, 4, true);
+    const NARROW: &'static [Narrow] = HALVES;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
-        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
-        put_floats(l, halves(l, blocks, 2), &mut panel.minima[0]);
-        five_bits(l, words(l, blocks, 4), nibbles(l, blocks, 8), panel);
+    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
+        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
+        put_floats(l, blocks.half(l, 2), &mut panel.minima[0]);
+        five_bits(l, blocks.word(l, 4), nibbles(l, blocks, 8), panel);
     }
 }
 
@@ -127,10 +138,11 @@ impl Fast for Iq4Nl {
     const LEN: usize = 32;
     const BYTES: usize = 18;
     const FORM: Form = SIGNED;
+    const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
-        put_floats(l, halves(l, blocks, 0), &mut panel.scales[0]);
+    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
+        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
         let codes = nibbles(l, blocks, 2);
         for k in 0..8 {
             put(l, l.look_up(&IQ4, codes[k]), &mut panel.steps[k]);
@@ -149,11 +161,12 @@ impl Fast for Mxfp4 {
     const LEN: usize = 32;
     const BYTES: usize = 17;
     const FORM: Form = small(E2M1_BIAS, 4, false);
+    const NARROW: &'static [Narrow] = &[Narrow { at: 0, len: 1 }];
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &Blocks<'_>, panel: PartMut<'_>) {
+    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
         // The exponent is moved into place as e - 1; the two that this is too small for are subnormal.
-        let e = bits(l, words(l, blocks, 0), 0, 8);
+        let e = blocks.byte(l, 0);
         let normal = l.float(l.shl(l.sub_int(e, l.splat_int(1)), 23));
         let half = l.mul(l.to_float(e), l.splat(f32::from_bits(0x0020_0000)));
         let subnormal = l.add(half, l.splat(f32::from_bits(0x0020_0000)));

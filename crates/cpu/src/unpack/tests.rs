@@ -1,8 +1,10 @@
-use dewdrop_format::BLOCK_TYPES;
+use dewdrop_format::{BLOCK_TYPES, Block};
 use proptest::prelude::*;
 
 use super::*;
 use crate::panel::{Panel, Range};
+use crate::panels;
+use crate::pool::Pool;
 
 /// Weights and scales as numbers: `[n_inputs][16]`, `[n_groups][16]` twice.
 fn content(form: Form, panel: &Panel, n: usize) -> (Vec<i32>, Vec<u32>) {
@@ -17,33 +19,72 @@ fn content(form: Form, panel: &Panel, n: usize) -> (Vec<i32>, Vec<u32>) {
     (weights, floats)
 }
 
+/// What a type's definition makes of the channels: the same numbers as [`content`].
+fn definition(block: &Block, channels: [&[u8]; CHANNELS]) -> (Vec<i32>, Vec<u32>) {
+    let integers = block.integers.as_ref().expect("integers");
+    let n_groups = block.len / integers.group;
+    let n_minima = if integers.has_minimum { n_groups } else { 0 };
+    let (mut weights, mut scales, mut minima) = (Vec::new(), Vec::new(), Vec::new());
+    for channel in channels {
+        for bytes in channel.chunks_exact(block.bytes) {
+            let (q, s, m) = (weights.len(), scales.len(), minima.len());
+            weights.resize(q + block.len, 0);
+            scales.resize(s + n_groups, 0.0);
+            minima.resize(m + n_minima, 0.0);
+            (integers.unpack)(bytes, &mut weights[q..], &mut scales[s..], &mut minima[m..]);
+        }
+    }
+    // Channel by channel so far.
+    let per_channel = weights.len() / CHANNELS;
+    let weights = (0..weights.len()).map(|i| {
+        let (step, j, b) = (i / 64, i % 64 / 4, i % 4);
+        i32::from(weights[j * per_channel + 4 * step + b])
+    });
+    let turned = |values: &[f32]| -> Vec<u32> {
+        let n = values.len() / CHANNELS;
+        (0..values.len()).map(|i| values[i % CHANNELS * n + i / CHANNELS].to_bits()).collect()
+    };
+    (weights.collect(), [turned(&scales), turned(&minima)].concat())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Any bytes are valid blocks; NaN scales too, whose bits are then all the same kind of NaN.
     #[test]
-    fn fast_unpackers_agree_with_the_definition(random in prop::collection::vec(any::<u8>(), 16 * 2 * 210)) {
+    fn unpackers_agree_with_the_definition(random in prop::collection::vec(any::<u8>(), 16 * 2 * 210)) {
+        let mut pool = Pool::new(1);
         for block in BLOCK_TYPES.iter().filter(|block| block.integers.is_some()) {
-            let n_bytes = 2 * block.bytes;
-            let channels = std::array::from_fn(|j| &random[j * n_bytes..][..n_bytes]);
-            let source = Source { block_type: block.block_type, channels, soon: std::ptr::null() };
-            let n = 2 * block.len;
-            let definition = generic::unpacker(block.block_type).expect("integers");
-            let mut want = Panel::new();
-            (definition.unpack)(Isa::available()[0], &source, want.part_mut(definition.form, n));
-            let want = content(definition.form, &want, n);
+            let (n, n_bytes) = (2 * block.len, 2 * block.bytes);
+            let file = &random[..CHANNELS * n_bytes];
+            let channels = std::array::from_fn(|j| &file[j * n_bytes..][..n_bytes]);
+            let want = definition(block, channels);
             let unpacker = Unpacker::of(block.block_type).expect("integers");
+            let mut arranged = vec![0; panels::bytes(block.block_type, CHANNELS, n)];
+            panels::rearrange(&mut pool, unpacker, block.block_type, file, n, &mut arranged);
             for isa in Isa::available() {
-                let mut got = Panel::new();
-                (unpacker.unpack)(isa, &source, got.part_mut(unpacker.form, n));
-                let got = content(unpacker.form, &got, n);
-                prop_assert!(got.0 == want.0, "{} {}: weights", block.name, isa.name());
-                for (got, want) in got.1.iter().zip(&want.1) {
-                    let nan = f32::from_bits(*got).is_nan() && f32::from_bits(*want).is_nan();
-                    prop_assert!(got == want || nan, "{} {}: {got:08x} {want:08x}", block.name, isa.name());
+                for source in [Source::File { channels, soon: std::ptr::null() }, Source::Panels(&arranged)] {
+                    let mut got = Panel::new();
+                    (unpacker.unpack)(isa, &source, got.part_mut(unpacker.form, n));
+                    let got = content(unpacker.form, &got, n);
+                    prop_assert!(got.0 == want.0, "{} {}: weights", block.name, isa.name());
+                    for (got, want) in got.1.iter().zip(&want.1) {
+                        let nan = f32::from_bits(*got).is_nan() && f32::from_bits(*want).is_nan();
+                        prop_assert!(got == want || nan, "{} {}: {got:08x} {want:08x}", block.name, isa.name());
+                    }
                 }
             }
         }
+    }
+}
+
+#[test]
+fn every_type_with_integers_has_an_unpacker() {
+    for block in BLOCK_TYPES {
+        let unpacker = Unpacker::of(block.block_type);
+        let form = unpacker.map(|unpacker| (unpacker.form.group, unpacker.form.minima));
+        let integers = block.integers.as_ref().map(|integers| (integers.group, integers.has_minimum));
+        assert_eq!(form, integers, "{}", block.name);
     }
 }
 

@@ -1,0 +1,93 @@
+//! A matrix rearranged for kernels: the file's bytes in the order in which they are used.
+//!
+//! Sixteen channels stand together, block after block. Within a block of sixteen channels come its pieces one after
+//! another, a piece being the same few bytes of every channel side by side: four bytes, but where the format has a lone
+//! half or byte. So lanes are channels without a transposition, sixteen channels are one stream instead of sixteen, and
+//! the number of bytes is that of the file. What is unpacked is the same, and so are all results.
+
+use std::sync::Arc;
+
+use dewdrop_backend::Blocks;
+use dewdrop_format::BlockType;
+use memmap2::MmapMut;
+
+use crate::disjoint::Disjoint;
+use crate::panel::CHANNELS;
+use crate::pool::Pool;
+use crate::unpack::Unpacker;
+
+/// A place within a block where a piece of fewer than four bytes stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Narrow {
+    pub(crate) at: usize,
+    pub(crate) len: usize,
+}
+
+/// Bytes of a matrix of `n_out` channels by `n_in` inputs, rearranged: the last channels are filled up to sixteen.
+pub(crate) fn bytes(block_type: BlockType, n_out: usize, n_in: usize) -> usize {
+    n_out.next_multiple_of(CHANNELS) * block_type.bytes_for(n_in)
+}
+
+/// Memory for rearranged matrices, on huge pages where the system has them.
+///
+/// # Errors
+/// If the system has no such memory.
+pub(crate) fn memory(len: usize) -> std::io::Result<MmapMut> {
+    let memory = MmapMut::map_anon(len)?;
+    // Only speed depends on it.
+    #[cfg(target_os = "linux")]
+    let _ = memory.advise(memmap2::Advice::HugePage);
+    Ok(memory)
+}
+
+/// Rearranges a matrix in file order, `n_in` inputs of each channel, to `out`.
+pub(crate) fn rearrange(
+    pool: &mut Pool,
+    unpacker: &Unpacker,
+    block_type: BlockType,
+    file: &[u8],
+    n_in: usize,
+    out: &mut [u8],
+) {
+    let channel_bytes = block_type.bytes_for(n_in);
+    let (n_out, tile_bytes) = (file.len() / channel_bytes, CHANNELS * channel_bytes);
+    let out = Disjoint::new(out);
+    pool.run(n_out.div_ceil(CHANNELS), &|_, tile| {
+        // Channels beyond the last repeat it; their values go nowhere.
+        let channel =
+            |j: usize| &file[(tile * CHANNELS + j).min(n_out - 1) * channel_bytes..][..channel_bytes];
+        let channels: [&[u8]; CHANNELS] = std::array::from_fn(channel);
+        // SAFETY: a tile's bytes are its task's alone.
+        let out = unsafe { out.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
+        let block_bytes = block_type.block().bytes;
+        for (b, out) in out.chunks_exact_mut(CHANNELS * block_bytes).enumerate() {
+            rearrange_block(channels.map(|c| &c[b * block_bytes..][..block_bytes]), unpacker.narrow, out);
+        }
+    });
+}
+
+fn rearrange_block(channels: [&[u8]; CHANNELS], narrow: &[Narrow], mut out: &mut [u8]) {
+    let n_bytes = channels[0].len();
+    let mut at = 0;
+    while at < n_bytes {
+        let len = narrow.iter().find(|piece| piece.at == at).map_or(4, |piece| piece.len);
+        let (pieces, rest) = out.split_at_mut(CHANNELS * len);
+        match len {
+            4 => put::<4>(channels, at, pieces),
+            2 => put::<2>(channels, at, pieces),
+            _ => put::<1>(channels, at, pieces),
+        }
+        (at, out) = (at + len, rest);
+    }
+}
+
+fn put<const N: usize>(channels: [&[u8]; CHANNELS], at: usize, out: &mut [u8]) {
+    for (piece, channel) in out.as_chunks_mut::<N>().0.iter_mut().zip(channels) {
+        *piece = *channel[at..].first_chunk().expect("a piece is within its block");
+    }
+}
+
+/// Shares memory that is complete.
+pub(crate) fn share(memory: MmapMut) -> Blocks {
+    Blocks::new(Arc::new(memory))
+}

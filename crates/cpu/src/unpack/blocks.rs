@@ -1,0 +1,129 @@
+//! The same block of sixteen channels, as unpackers read it: in file order, or rearranged.
+
+use crate::lanes::{Bytes, Lanes};
+use crate::panel::CHANNELS;
+
+/// Where a block of each of sixteen channels lies. Lanes are channels; `at` counts the bytes of a block.
+pub(super) trait Blocks {
+    /// Bytes `at` to `at + 15`: vector k holds bytes `4k` to `4k + 3` of them.
+    fn sixteen<L: Lanes>(&self, l: L, at: usize) -> [L::I; 4];
+
+    /// Bytes `at` to `at + 3`.
+    fn word<L: Lanes>(&self, l: L, at: usize) -> L::I;
+
+    /// The half at byte `at`.
+    fn half<L: Lanes>(&self, l: L, at: usize) -> L::F;
+
+    /// Byte `at`, as an integer.
+    fn byte<L: Lanes>(&self, l: L, at: usize) -> L::I;
+
+    /// Bytes `at` to `at + 31`.
+    #[inline(always)]
+    fn thirty_two<L: Lanes>(&self, l: L, at: usize) -> [L::I; 8] {
+        let ([a, b, c, d], [e, f, g, h]) = (self.sixteen(l, at), self.sixteen(l, at + 16));
+        [a, b, c, d, e, f, g, h]
+    }
+}
+
+/// As in a file: each channel's block is somewhere else.
+pub(super) struct FileBlocks<'a> {
+    pub(super) channels: [&'a [u8]; CHANNELS],
+    /// Where as many bytes as all of these lie that will be needed soon.
+    pub(super) soon: *const u8,
+}
+
+impl Blocks for FileBlocks<'_> {
+    /// As many bytes are asked for from where they will be needed: a few at a time, since a core can wait for some 20
+    /// cache lines only.
+    #[inline(always)]
+    fn sixteen<L: Lanes>(&self, l: L, at: usize) -> [L::I; 4] {
+        let mut rows = [&[0; 16]; CHANNELS];
+        for j in 0..CHANNELS {
+            rows[j] = self.channels[j][at..at + 16].first_chunk().expect("sixteen bytes");
+        }
+        for line in 0..CHANNELS * 16 / 64 {
+            l.prefetch(self.soon.wrapping_add(CHANNELS * at + 64 * line));
+        }
+        l.transpose(rows)
+    }
+
+    #[inline(always)]
+    fn word<L: Lanes>(&self, l: L, at: usize) -> L::I {
+        let mut words = Bytes::ZERO;
+        for j in 0..CHANNELS {
+            words.0[4 * j..4 * j + 4].copy_from_slice(&self.channels[j][at..at + 4]);
+        }
+        l.load_bytes(&words.0)
+    }
+
+    #[inline(always)]
+    fn half<L: Lanes>(&self, l: L, at: usize) -> L::F {
+        let mut halves = [0; CHANNELS];
+        for j in 0..CHANNELS {
+            halves[j] = u16::from_le_bytes([self.channels[j][at], self.channels[j][at + 1]]);
+        }
+        l.load_half(&halves)
+    }
+
+    #[inline(always)]
+    fn byte<L: Lanes>(&self, l: L, at: usize) -> L::I {
+        let mut words = Bytes::ZERO;
+        for j in 0..CHANNELS {
+            words.0[4 * j] = self.channels[j][at];
+        }
+        l.load_bytes(&words.0)
+    }
+}
+
+/// As [`crate::panels`] lays them out: byte `at` of all channels begins at `CHANNELS * at`.
+pub(super) struct PanelBlocks<'a> {
+    pub(super) bytes: &'a [u8],
+}
+
+impl PanelBlocks<'_> {
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, at: usize) -> &[u8; N] {
+        self.bytes[CHANNELS * at..][..N].first_chunk().expect("as many bytes")
+    }
+}
+
+/// Bytes ahead of the present ones that are asked for: what a core reads while memory answers, twice.
+const AHEAD: usize = 4096;
+
+impl Blocks for PanelBlocks<'_> {
+    #[inline(always)]
+    fn sixteen<L: Lanes>(&self, l: L, at: usize) -> [L::I; 4] {
+        let mut words = [l.splat_int(0); 4];
+        for k in 0..4 {
+            words[k] = self.word(l, at + 4 * k);
+        }
+        words
+    }
+
+    #[inline(always)]
+    fn word<L: Lanes>(&self, l: L, at: usize) -> L::I {
+        let bytes = self.bytes(at);
+        l.prefetch(bytes.as_ptr().wrapping_add(AHEAD));
+        l.load_bytes(bytes)
+    }
+
+    #[inline(always)]
+    fn half<L: Lanes>(&self, l: L, at: usize) -> L::F {
+        let bytes: &[u8; 2 * CHANNELS] = self.bytes(at);
+        let mut halves = [0; CHANNELS];
+        for j in 0..CHANNELS {
+            halves[j] = u16::from_le_bytes([bytes[2 * j], bytes[2 * j + 1]]);
+        }
+        l.load_half(&halves)
+    }
+
+    #[inline(always)]
+    fn byte<L: Lanes>(&self, l: L, at: usize) -> L::I {
+        let bytes: &[u8; CHANNELS] = self.bytes(at);
+        let mut words = Bytes::ZERO;
+        for j in 0..CHANNELS {
+            words.0[4 * j] = bytes[j];
+        }
+        l.load_bytes(&words.0)
+    }
+}
