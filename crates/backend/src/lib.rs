@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod cut;
 mod error;
 pub mod math;
 mod operation;
@@ -19,6 +20,7 @@ pub mod state;
 mod weight;
 
 pub use backend::{Arithmetic, Backend, KvType, LoadedId, Row, SequenceId, check_finite, largest};
+pub use cut::{Cut, Origin};
 pub use error::BackendError;
 pub use operation::{Activation, Attention, DeltaRule, HeadOrder, Op, Register, ShortConv, WeightSlot};
 pub use program::{Pairing, Program, Rope, Section, StateSpec, WeightSpec};

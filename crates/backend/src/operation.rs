@@ -1,5 +1,7 @@
 //! The operations a layer is made of. They are semantic and few, so that each device can do each one its best way.
 
+use std::iter;
+
 /// A buffer of floats per row of the batch; its width stands in [`Program::registers`](crate::Program).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Register(pub u8);
@@ -56,6 +58,22 @@ pub enum Op {
     Glu { gate: Register, up: Register, out: Register, activation: Activation },
     /// Logits of the rows that want them; `weight`: `[n_vocab, width]`; with a cap c, `c * tanh(logit / c)`.
     Unembed { input: Register, weight: WeightSlot, softcap: Option<f32> },
+}
+
+impl Op {
+    /// Every weight slot that it names, to be renumbered.
+    pub(crate) fn slots_mut(&mut self) -> Vec<&mut WeightSlot> {
+        match self {
+            Op::Embed { table, .. } => vec![table],
+            Op::Norm { weight, .. } => weight.iter_mut().collect(),
+            Op::Linear { weight, bias, .. } => iter::once(weight).chain(bias).collect(),
+            Op::Attend { spec, .. } => spec.q_norm.iter_mut().chain(&mut spec.k_norm).collect(),
+            Op::DeltaRule { conv, decay, dt_bias, norm, .. } => vec![conv, decay, dt_bias, norm],
+            Op::ShortConv { conv, bias, .. } => iter::once(conv).chain(bias).collect(),
+            Op::Glu { .. } => Vec::new(),
+            Op::Unembed { weight, .. } => vec![weight],
+        }
+    }
 }
 
 /// Shapes and switches of [`Op::Attend`].

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use dewdrop_backend::{Backend, LoadedId, Program, Register, Row, SequenceId};
-use dewdrop_store::Store;
+use dewdrop_store::{Statistics, Store};
 
 use crate::EngineError;
 
@@ -37,6 +37,11 @@ impl Core {
         self.backend.name()
     }
 
+    /// What streaming weights has done; none where nothing is streamed.
+    pub fn statistics(&self) -> Option<Statistics> {
+        self.store.statistics()
+    }
+
     /// Computes all rows, and yields the logits of those that want them, `[n, n_vocab]` in row order.
     pub fn pass(&mut self, rows: &[Row]) -> Result<&[f32], EngineError> {
         self.trace(rows, |_, _| ())?;
@@ -50,6 +55,10 @@ impl Core {
         mut visit: impl FnMut(usize, &mut dyn FnMut(Register) -> Vec<f32>),
     ) -> Result<(), EngineError> {
         self.backend.begin(rows)?;
+        if let Err(error) = self.store.begin(rows.iter().map(|row| row.token)) {
+            self.forget_weights();
+            return Err(error.into());
+        }
         for section in 0..self.loaded.len() {
             if let Err(error) = self.run_next(section) {
                 self.forget_weights();

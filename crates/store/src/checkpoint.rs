@@ -100,6 +100,11 @@ impl Checkpoint {
         self.tensors.values().map(|tensor| tensor.len).sum()
     }
 
+    /// The files it is made of.
+    pub(crate) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
     /// Where a tensor's bytes come from.
     pub(crate) fn source(&self, tensor: &TensorInfo) -> &Source {
         &self.sources[tensor.file]

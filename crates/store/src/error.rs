@@ -52,6 +52,18 @@ pub enum StoreError {
     /// The file is not the one that was opened.
     #[error("{path}: the file changed while it was in use: {found} bytes, {expected} when it was opened")]
     Changed { path: PathBuf, found: u64, expected: u64 },
+    /// The file has its length, but was written to.
+    #[error("{path}: the file was written to while it was in use (open the model again)")]
+    Rewritten { path: PathBuf },
+    /// A tensor could not be read, however often it was tried.
+    #[error("{path}: tensor `{tensor}`: read of {len} bytes at offset {offset} failed {attempts} times")]
+    ReadTensor { path: PathBuf, tensor: String, offset: u64, len: usize, attempts: u32, source: io::Error },
+    /// The operating system has no memory for weights.
+    #[error("no memory for {len} bytes of weights")]
+    Memory { len: usize, source: io::Error },
+    /// Weights that pass through memory are still in use, so that the next ones have no place.
+    #[error("weights of {held} sections were not given back, so that section {section} has no place")]
+    Held { section: usize, held: usize },
     /// A read failed.
     #[error("{path}: read of {len} bytes at offset {offset} failed")]
     Read { path: PathBuf, offset: u64, len: usize, source: io::Error },

@@ -2,7 +2,8 @@
 //!
 //! [`Checkpoint`] is what a model's files hold: its metadata and a list of tensors, with the bytes mapped rather than
 //! read. [`Store`] is the seam between files and backends: [`Store::next_layer`] hands over the sections of a program in
-//! order, again and again, whatever way their weights live ([`Residency`]). This room knows no mathematics beyond the
+//! order, again and again, whatever way their weights live: mapped or resident ([`Residency`]), or some pinned and the others
+//! streamed from disk in every round ([`Placement`]). This room knows no mathematics beyond the
 //! [`Transform`](dewdrop_backend::Transform)s of small tensors that let both file formats mean the same.
 
 mod aligned;
@@ -12,9 +13,12 @@ mod gguf_files;
 mod hugging_face;
 mod json;
 mod map;
+mod resident;
 mod store;
+mod stream;
 mod transform;
 
 pub use checkpoint::{Checkpoint, CheckpointKind};
 pub use error::StoreError;
 pub use store::{LayerWeights, Residency, Store, WeightSource};
+pub use stream::{Place, Placement, Statistics, buffer_len};

@@ -1,9 +1,10 @@
 //! Files of a checkpoint: mapped, or in memory from the start.
 
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::fs::{self, File, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use dewdrop_backend::Blocks;
 use memmap2::Mmap;
@@ -14,8 +15,15 @@ use crate::StoreError;
 pub(crate) struct Source {
     path: PathBuf,
     blocks: Blocks,
-    /// Kept to see changes and to read without the map; none if the bytes never were in a file.
-    file: Option<Mutex<File>>,
+    /// None if the bytes never were in a file.
+    file: Option<Opened>,
+}
+
+/// A file as it was when it was opened: kept to see changes and to read without the map.
+struct Opened {
+    file: File,
+    /// None where the file system does not say.
+    modified: Option<SystemTime>,
 }
 
 impl Source {
@@ -31,11 +39,12 @@ impl Source {
             return Err(StoreError::Empty { path: path.to_owned() });
         }
         let file = File::open(path).map_err(open_error)?;
+        let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
         let map = map(&file).map_err(open_error)?;
         let source = Source {
             path: path.to_owned(),
             blocks: Blocks::new(Arc::new(map)),
-            file: Some(Mutex::new(file)),
+            file: Some(Opened { file, modified }),
         };
         source.check_unchanged()?;
         Ok(source)
@@ -58,39 +67,73 @@ impl Source {
         self.blocks.len() as u64
     }
 
-    /// An error if the file's length is not that of the map, so that the map may reach beyond the file.
+    /// The open file; none if the bytes never were in one.
+    pub(crate) fn file(&self) -> Option<&File> {
+        self.file.as_ref().map(|opened| &opened.file)
+    }
+
+    /// An error if the file has another length than the map, so that the map may reach beyond it, or was written since.
     pub(crate) fn check_unchanged(&self) -> Result<(), StoreError> {
-        let Some(file) = self.file() else { return Ok(()) };
-        let metadata =
+        let Some(Opened { file, modified }) = &self.file else { return Ok(()) };
+        let metadata: Metadata =
             file.metadata().map_err(|source| StoreError::Open { path: self.path.clone(), source })?;
-        if metadata.len() == self.len() {
-            return Ok(());
+        if metadata.len() != self.len() {
+            let (path, found, expected) = (self.path.clone(), metadata.len(), self.len());
+            return Err(StoreError::Changed { path, found, expected });
         }
-        Err(StoreError::Changed { path: self.path.clone(), found: metadata.len(), expected: self.len() })
+        if metadata.modified().ok() != *modified {
+            return Err(StoreError::Rewritten { path: self.path.clone() });
+        }
+        Ok(())
     }
 
-    /// Copies `out.len()` bytes at `offset`, through a read rather than the map: a file that shrank is then an error
-    /// and not a signal, and the pages do not count twice.
+    /// Copies bytes at `offset`, as many as there are up to `out.len()`, through a read rather than the map: a file that
+    /// shrank is then no signal, and the pages do not count twice. Yields how many.
+    pub(crate) fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        match self.file() {
+            Some(file) => read_at(file, offset, out),
+            None => {
+                let rest = usize::try_from(offset).ok().and_then(|offset| self.blocks.get(offset..));
+                let rest = rest.unwrap_or_default();
+                let n = rest.len().min(out.len());
+                out[..n].copy_from_slice(&rest[..n]);
+                Ok(n)
+            }
+        }
+    }
+
+    /// As [`read_at`](Source::read_at), until `out` is full.
     pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), StoreError> {
-        let Some(mut file) = self.file() else {
-            let start = offset as usize;
-            out.copy_from_slice(&self.blocks[start..start + out.len()]);
-            return Ok(());
-        };
-        file.seek(SeekFrom::Start(offset))
-            .and_then(|_| file.read_exact(out))
-            .map_err(|source| StoreError::Read { path: self.path.clone(), offset, len: out.len(), source })
-    }
-
-    /// Locked, because reads move the file's cursor.
-    fn file(&self) -> Option<MutexGuard<'_, File>> {
-        self.file.as_ref().map(|file| file.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut done = 0;
+        while done < out.len() {
+            let result = match self.read_at(offset + done as u64, &mut out[done..]) {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+                result => result,
+            };
+            let path = || self.path.clone();
+            done +=
+                result.map_err(|source| StoreError::Read { path: path(), offset, len: out.len(), source })?;
+        }
+        Ok(())
     }
 }
 
-fn map(file: &File) -> std::io::Result<Mmap> {
+/// Reads at an offset, without a cursor.
+#[cfg(unix)]
+pub(crate) fn read_at(file: &File, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, out, offset)
+}
+
+/// Reads at an offset. The cursor moves, but nobody looks at it.
+#[cfg(windows)]
+pub(crate) fn read_at(file: &File, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, out, offset)
+}
+
+fn map(file: &File) -> io::Result<Mmap> {
     // SAFETY: the map is only ever read. Its bytes stay what they are unless another process truncates or rewrites the
-    // file meanwhile, which no call can prevent portably; `Checkpoint::open` tells users not to, and the length is
-    // checked again after mapping and before a section's weights are first handed over.
+    // file meanwhile, which no call can prevent portably; `Checkpoint::open` tells users not to, and length and time of
+    // the last change are checked again after mapping and before a section's weights are first handed over.
     unsafe { Mmap::map(file) }
 }

@@ -1,12 +1,12 @@
 //! The seam between files and backends: sections of weights, handed over in order.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dewdrop_backend::{Blocks, Transform, Weight};
 use dewdrop_format::TensorInfo;
 
-use crate::aligned::{ALIGNMENT, Aligned};
+use crate::resident::{self, Shared};
+use crate::stream::{Placement, Statistics, Stream};
 use crate::{Checkpoint, StoreError, transform};
 
 /// How weights live.
@@ -46,24 +46,66 @@ pub struct LayerWeights {
 pub struct Store {
     checkpoint: Arc<Checkpoint>,
     sections: Vec<Vec<WeightSource>>,
-    residency: Residency,
+    behaviour: Behaviour,
     /// Index of the section that comes next.
     next: usize,
     handed_over: Vec<bool>,
-    shared: Shared,
+}
+
+/// Where the weights come from.
+enum Behaviour {
+    Mapped,
+    Resident(Shared),
+    Streamed(Box<Stream>),
 }
 
 impl Store {
     /// `sections`: for each section of the program, in order, what fills its slots.
     pub fn new(checkpoint: Arc<Checkpoint>, sections: Vec<Vec<WeightSource>>, residency: Residency) -> Self {
+        let behaviour = match residency {
+            Residency::Mapped => Behaviour::Mapped,
+            Residency::Resident => Behaviour::Resident(Shared::find(&sections)),
+        };
+        Self::with(checkpoint, sections, behaviour)
+    }
+
+    /// As [`new`](Store::new), with some sections in memory and the others read from disk in every round.
+    ///
+    /// # Errors
+    /// If a tensor is not of the size that its slot takes, or there is no memory for the slots.
+    ///
+    /// # Panics
+    /// If the placement has another number of sections, or slots that are too small.
+    pub fn streamed(
+        checkpoint: Arc<Checkpoint>,
+        sections: Vec<Vec<WeightSource>>,
+        placement: &Placement,
+    ) -> Result<Self, StoreError> {
+        assert_eq!(placement.places.len(), sections.len(), "places and sections");
+        sections.iter().flatten().try_for_each(check_size)?;
+        let stream = Stream::new(checkpoint.clone(), &sections, placement)?;
+        Ok(Self::with(checkpoint, sections, Behaviour::Streamed(Box::new(stream))))
+    }
+
+    fn with(checkpoint: Arc<Checkpoint>, sections: Vec<Vec<WeightSource>>, behaviour: Behaviour) -> Self {
         let handed_over = vec![false; sections.len()];
-        let shared = Shared::find(&sections);
-        Store { checkpoint, sections, residency, next: 0, handed_over, shared }
+        Store { checkpoint, sections, behaviour, next: 0, handed_over }
     }
 
     /// How many sections a round has.
     pub fn n_sections(&self) -> usize {
         self.sections.len()
+    }
+
+    /// Begins a round over these tokens, whose rows of the embedding table it will need.
+    ///
+    /// # Errors
+    /// If weights of the last round that do not last are still held.
+    pub fn begin(&mut self, tokens: impl IntoIterator<Item = u32>) -> Result<(), StoreError> {
+        match &mut self.behaviour {
+            Behaviour::Streamed(stream) => stream.begin(tokens),
+            Behaviour::Mapped | Behaviour::Resident(_) => Ok(()),
+        }
     }
 
     /// The next section, after the last the first again.
@@ -73,30 +115,55 @@ impl Store {
     /// again then.
     pub fn next_layer(&mut self) -> Result<LayerWeights, StoreError> {
         let section = self.next;
-        let weights = if self.handed_over[section] { Vec::new() } else { self.weights(section)? };
-        self.handed_over[section] = true;
+        let (weights, lasting) = self.weights(section)?;
         self.next = (section + 1) % self.sections.len();
-        Ok(LayerWeights { section, weights, lasting: true })
+        Ok(LayerWeights { section, weights, lasting })
     }
 
     /// Begins again at the first section, for someone who has none of the weights (any more).
     pub fn restart(&mut self) {
         self.next = 0;
         self.handed_over.fill(false);
+        if let Behaviour::Streamed(stream) = &mut self.behaviour {
+            stream.restart();
+        }
     }
 
-    fn weights(&mut self, section: usize) -> Result<Vec<Weight>, StoreError> {
-        let sources = &self.sections[section];
-        for source in sources {
-            check_size(source)?;
-            self.checkpoint.source(&source.info).check_unchanged()?;
+    /// What streaming has done; none where nothing is streamed.
+    pub fn statistics(&self) -> Option<Statistics> {
+        match &self.behaviour {
+            Behaviour::Streamed(stream) => Some(stream.statistics()),
+            Behaviour::Mapped | Behaviour::Resident(_) => None,
         }
-        let blocks = match self.residency {
-            Residency::Mapped => sources.iter().map(|source| self.checkpoint.bytes(&source.info)).collect(),
-            Residency::Resident => read(&self.checkpoint, sources, &mut self.shared)?,
-        };
-        Ok(sources.iter().zip(blocks).map(|(source, blocks)| hand_over(source, blocks)).collect())
     }
+
+    /// A section's weights, and whether they last.
+    fn weights(&mut self, section: usize) -> Result<(Vec<Weight>, bool), StoreError> {
+        let sources = &self.sections[section];
+        let (blocks, lasting) = match &mut self.behaviour {
+            Behaviour::Streamed(stream) => stream.take(section, sources)?,
+            _ if self.handed_over[section] => (Vec::new(), true),
+            Behaviour::Mapped => {
+                check(&self.checkpoint, sources)?;
+                (sources.iter().map(|source| self.checkpoint.bytes(&source.info)).collect(), true)
+            }
+            Behaviour::Resident(shared) => {
+                check(&self.checkpoint, sources)?;
+                (resident::read(&self.checkpoint, sources, shared)?, true)
+            }
+        };
+        self.handed_over[section] = true;
+        let weights = sources.iter().zip(blocks).map(|(source, blocks)| hand_over(source, blocks));
+        Ok((weights.collect(), lasting))
+    }
+}
+
+fn check(checkpoint: &Checkpoint, sources: &[WeightSource]) -> Result<(), StoreError> {
+    for source in sources {
+        check_size(source)?;
+        checkpoint.source(&source.info).check_unchanged()?;
+    }
+    Ok(())
 }
 
 fn check_size(source: &WeightSource) -> Result<(), StoreError> {
@@ -119,74 +186,4 @@ fn check_size(source: &WeightSource) -> Result<(), StoreError> {
 fn hand_over(source: &WeightSource, blocks: Blocks) -> Weight {
     let [n_out, n_in] = source.shape;
     transform::apply(source.transform, Weight { block_type: source.info.block_type, n_out, n_in, blocks })
-}
-
-/// Copies a section's tensors into one buffer, but those that are there already.
-fn read(
-    checkpoint: &Checkpoint,
-    sources: &[WeightSource],
-    shared: &mut Shared,
-) -> Result<Vec<Blocks>, StoreError> {
-    let fresh: Vec<&TensorInfo> =
-        sources.iter().map(|source| &source.info).filter(|info| shared.get(info).is_none()).collect();
-    let mut buffer = Aligned::zeroed(fresh.iter().map(|info| padded(info)).sum());
-    let mut offset = 0;
-    for info in &fresh {
-        let out = &mut buffer.bytes_mut()[offset..offset + info.len as usize];
-        checkpoint.source(info).read(info.offset, out)?;
-        offset += padded(info);
-    }
-    let buffer = Blocks::new(Arc::new(buffer));
-    let mut offset = 0;
-    let mut take = |info: &TensorInfo| {
-        let blocks = buffer.slice(offset..offset + info.len as usize);
-        offset += padded(info);
-        blocks
-    };
-    let mut blocks = Vec::with_capacity(sources.len());
-    for WeightSource { info, .. } in sources {
-        let known = shared.get(info).cloned();
-        blocks.push(known.unwrap_or_else(|| take(info)));
-    }
-    for (source, blocks) in sources.iter().zip(&blocks) {
-        shared.keep(&source.info, blocks);
-    }
-    Ok(blocks)
-}
-
-/// Bytes that a tensor takes in a buffer of aligned tensors.
-fn padded(info: &TensorInfo) -> usize {
-    (info.len as usize).next_multiple_of(ALIGNMENT)
-}
-
-/// Tensors that several sections use (an embedding table that is also the head), so that they are read once.
-struct Shared {
-    tensors: HashMap<(usize, u64), Option<Blocks>>,
-}
-
-impl Shared {
-    fn find(sections: &[Vec<WeightSource>]) -> Self {
-        let mut seen = HashSet::new();
-        let mut tensors = HashMap::new();
-        for section in sections {
-            let places: HashSet<_> = section.iter().map(|source| place(&source.info)).collect();
-            tensors
-                .extend(places.into_iter().filter(|place| !seen.insert(*place)).map(|place| (place, None)));
-        }
-        Shared { tensors }
-    }
-
-    fn get(&self, info: &TensorInfo) -> Option<&Blocks> {
-        self.tensors.get(&place(info))?.as_ref()
-    }
-
-    fn keep(&mut self, info: &TensorInfo, blocks: &Blocks) {
-        if let Some(slot) = self.tensors.get_mut(&place(info)) {
-            *slot = Some(blocks.clone());
-        }
-    }
-}
-
-fn place(info: &TensorInfo) -> (usize, u64) {
-    (info.file, info.offset)
 }

@@ -1,0 +1,143 @@
+//! A program in smaller sections, for those who cannot have a whole layer's weights at once.
+
+use crate::{Op, Program, Section, WeightSlot};
+
+/// A program with the same operations in the same order, in sections that may be smaller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cut {
+    /// It computes the same bits.
+    pub program: Program,
+    /// Where each of its sections comes from.
+    pub origins: Vec<Origin>,
+}
+
+/// Where a section of a cut program comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Index of the section in the program that was cut.
+    pub section: usize,
+    /// For each weight slot, the one there.
+    pub slots: Vec<usize>,
+}
+
+impl Program {
+    /// Cuts sections between operations, so that the weights of each have `most` bytes at most where they can: an
+    /// operation is not cut. `bytes`: of a weight, by section and slot.
+    pub fn cut(&self, most: u64, bytes: impl Fn(usize, usize) -> u64) -> Cut {
+        let mut pieces = Vec::new();
+        for (index, section) in self.sections.iter().enumerate() {
+            let first = pieces.len();
+            for op in &section.ops {
+                let bytes = |slot| bytes(index, slot);
+                match pieces[first..].last_mut().filter(|piece: &&mut Piece| piece.takes(op, most, bytes)) {
+                    Some(piece) => piece.add(op, section),
+                    None => pieces.push(Piece::new(index, op, section)),
+                }
+            }
+            name_parts(&mut pieces[first..]);
+        }
+        let (sections, origins) = pieces.into_iter().map(|piece| (piece.section, piece.origin)).unzip();
+        Cut { program: Program { sections, ..self.clone() }, origins }
+    }
+}
+
+/// A part of a section in the making.
+struct Piece {
+    section: Section,
+    origin: Origin,
+}
+
+impl Piece {
+    fn new(index: usize, op: &Op, of: &Section) -> Self {
+        let section = Section { name: of.name.clone(), ops: Vec::new(), weights: Vec::new() };
+        let mut piece = Piece { section, origin: Origin { section: index, slots: Vec::new() } };
+        piece.add(op, of);
+        piece
+    }
+
+    /// Whether it stays within `most` bytes with one more operation.
+    fn takes(&self, op: &Op, most: u64, bytes: impl Fn(usize) -> u64) -> bool {
+        let mut slots = self.origin.slots.clone();
+        slots.extend(op.clone().slots_mut().into_iter().map(|slot| usize::from(slot.0)));
+        slots.sort_unstable();
+        slots.dedup();
+        slots.into_iter().map(bytes).sum::<u64>() <= most
+    }
+
+    fn add(&mut self, op: &Op, of: &Section) {
+        let mut op = op.clone();
+        for slot in op.slots_mut() {
+            *slot = self.slot(usize::from(slot.0), of);
+        }
+        self.section.ops.push(op);
+    }
+
+    /// The piece's slot for a slot of the whole section.
+    fn slot(&mut self, old: usize, of: &Section) -> WeightSlot {
+        let known = self.origin.slots.iter().position(|slot| *slot == old);
+        let index = known.unwrap_or_else(|| {
+            self.origin.slots.push(old);
+            self.section.weights.push(of.weights[old].clone());
+            self.origin.slots.len() - 1
+        });
+        WeightSlot(u16::try_from(index).expect("no more slots than the whole section"))
+    }
+}
+
+/// `layer 3, part 2 of 4`.
+fn name_parts(pieces: &mut [Piece]) {
+    let n = pieces.len();
+    if n > 1 {
+        for (i, piece) in pieces.iter_mut().enumerate() {
+            piece.section.name += &format!(", part {} of {n}", i + 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Register, WeightSpec};
+
+    fn linear(weight: u16, bias: Option<u16>) -> Op {
+        let (input, out) = (Register(0), Register(0));
+        Op::Linear { input, weight: WeightSlot(weight), bias: bias.map(WeightSlot), out, add: false }
+    }
+
+    /// One section whose weights have as many bytes as their role says.
+    fn program(ops: Vec<Op>, sizes: &[u64]) -> Program {
+        let weight = |size: &u64| WeightSpec { role: size.to_string(), n_out: 1, n_in: 1 };
+        let weights = sizes.iter().map(weight).collect();
+        Program {
+            n_vocab: 1,
+            width: 1,
+            registers: vec![1],
+            residual: Register(0),
+            ropes: Vec::new(),
+            states: Vec::new(),
+            sections: vec![Section { name: "layer 0".into(), ops, weights }],
+        }
+    }
+
+    #[test]
+    fn operations_stay_in_order_with_their_weights() {
+        let sizes = [10, 1, 10, 30, 5];
+        let ops = vec![linear(0, Some(1)), linear(2, Some(1)), linear(3, None), linear(4, Some(1))];
+        let cut = program(ops, &sizes).cut(21, |_, slot| sizes[slot]);
+        let slots: Vec<&[usize]> = cut.origins.iter().map(|origin| &origin.slots[..]).collect();
+        assert_eq!(slots, [&[0, 1, 2][..], &[3], &[4, 1]]);
+        let [a, b, c] = &cut.program.sections[..] else { panic!("three parts") };
+        assert_eq!(a.ops, [linear(0, Some(1)), linear(2, Some(1))]);
+        assert_eq!((&b.ops[..], &c.ops[..]), (&[linear(0, None)][..], &[linear(0, Some(1))][..]));
+        let roles: Vec<&str> = c.weights.iter().map(|weight| &weight.role[..]).collect();
+        assert_eq!((roles, &c.name[..]), (vec!["5", "1"], "layer 0, part 3 of 3"));
+    }
+
+    #[test]
+    fn what_fits_stays_whole() {
+        let program = program(vec![linear(0, None), linear(1, None)], &[3, 4]);
+        let cut = program.cut(7, |_, slot| [3, 4][slot]);
+        assert_eq!(cut.program, program);
+        assert_eq!(cut.origins, [Origin { section: 0, slots: vec![0, 1] }]);
+    }
+}

@@ -1,0 +1,328 @@
+//! Streamed weights: some sections stay in memory, the others pass through a few staging slots, read from disk again in
+//! every round.
+//!
+//! [`Stream`] walks the sections in the order of use, as far ahead as there are free slots, beyond a round's end into the
+//! next one, so that the disk always has something to read. `layout` says which stretches of files hold a section,
+//! `transfers` has them read, `reader` and its two kinds ([`ring`], [`threads`]) talk to the system, past the page cache.
+//! Memory is a [`region::Part`], owned by one of them at a time: a free slot, a transfer, whoever computes.
+
+mod file;
+mod layout;
+mod reader;
+mod region;
+#[cfg(target_os = "linux")]
+mod ring;
+mod table;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod transfers;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dewdrop_backend::Blocks;
+
+use self::file::ReadFile;
+use self::layout::Layout;
+use self::reader::Reader;
+use self::region::Part;
+use self::table::Table;
+use self::transfers::{Failure, TransferId, Transfers};
+use crate::{Checkpoint, StoreError, WeightSource};
+
+pub use self::layout::buffer_len;
+
+/// Reads begin and end on multiples of this, in files and in memory: what direct reads ask for on common disks.
+const PAGE: usize = 4096;
+
+/// Pinned sections that are read ahead of their use, in the one round that reads them: whoever computes may hold another
+/// copy of each for a moment, so they do not come all at once.
+const PINNED_AHEAD: usize = 2;
+
+/// How a section's weights live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Read once, and kept by whoever computes.
+    Pinned,
+    /// Read in every round.
+    Streamed,
+    /// A table of which each round reads the rows that its tokens need. The section's only weight, and its first.
+    Rows,
+}
+
+/// Which weights stay in memory, and what the others pass through.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Placement {
+    /// Of each section.
+    pub places: Vec<Place>,
+    /// Staging slots; one is in use while the others fill.
+    pub n_slots: usize,
+    /// Bytes of a slot, at least [`buffer_len`] of each streamed section.
+    pub slot_bytes: usize,
+    /// Bytes of rows that are kept for rounds to come.
+    pub row_bytes: usize,
+}
+
+/// What streaming has done so far.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Statistics {
+    /// Who reads, for people: `io_uring, registered buffers`.
+    pub reader: &'static str,
+    /// Bytes that came from disk.
+    pub bytes_read: u64,
+    /// Time that whoever computes waited for them.
+    pub stalled: Duration,
+    /// Bytes that each round reads, rows of the embedding table aside.
+    pub bytes_per_round: u64,
+    /// Bytes that are read once and stay.
+    pub pinned_bytes: u64,
+}
+
+/// Sections in order, read ahead of their use.
+pub(crate) struct Stream {
+    checkpoint: Arc<Checkpoint>,
+    sections: Vec<Section>,
+    transfers: Transfers,
+    table: Option<Table>,
+    free: Vec<Part>,
+    /// Slots that were handed over; free again when nobody else has them.
+    held: Vec<Arc<Part>>,
+    /// Sections under way, in the order of their use.
+    ahead: VecDeque<Fetch>,
+    /// The section to read next.
+    next: usize,
+    /// Pinned sections that are not settled.
+    n_unsettled: usize,
+}
+
+struct Section {
+    place: Place,
+    layout: Layout,
+    /// Read and handed over, for good.
+    is_settled: bool,
+}
+
+struct Fetch {
+    section: usize,
+    transfer: TransferId,
+}
+
+impl Stream {
+    pub(crate) fn new(
+        checkpoint: Arc<Checkpoint>,
+        sections: &[Vec<WeightSource>],
+        placement: &Placement,
+    ) -> Result<Self, StoreError> {
+        let files: Arc<[ReadFile]> = ReadFile::all(&checkpoint).into();
+        let reader = reader::best(&files);
+        Self::with_reader(checkpoint, sections, placement, files, reader)
+    }
+
+    fn with_reader(
+        checkpoint: Arc<Checkpoint>,
+        sources: &[Vec<WeightSource>],
+        placement: &Placement,
+        files: Arc<[ReadFile]>,
+        reader: Box<dyn Reader>,
+    ) -> Result<Self, StoreError> {
+        let section = |(sources, place): (&Vec<WeightSource>, &Place)| Section {
+            place: *place,
+            layout: if *place == Place::Rows { Layout::default() } else { Layout::new(sources) },
+            is_settled: false,
+        };
+        let sections: Vec<Section> = sources.iter().zip(&placement.places).map(section).collect();
+        let rows = sources.iter().zip(&placement.places).find(|(_, place)| **place == Place::Rows);
+        let table = rows.map(|(sources, _)| Table::new(&sources[0], placement.row_bytes)).transpose()?;
+        let mut transfers = Transfers::new(reader, files);
+        let free = slots(&sections, placement, &mut transfers)?;
+        let (held, ahead, n_unsettled) = (Vec::new(), VecDeque::new(), n_pinned(&sections));
+        Ok(Stream { checkpoint, sections, transfers, table, free, held, ahead, next: 0, n_unsettled })
+    }
+
+    /// Begins a round over these tokens.
+    pub(crate) fn begin(&mut self, tokens: impl IntoIterator<Item = u32>) -> Result<(), StoreError> {
+        match &mut self.table {
+            Some(table) => table.begin(&mut self.transfers, tokens),
+            None => Ok(()),
+        }
+    }
+
+    /// The bytes of each of a section's weights, and whether they last. Sections come in order, round after round;
+    /// those that last come once.
+    pub(crate) fn take(
+        &mut self,
+        section: usize,
+        sources: &[WeightSource],
+    ) -> Result<(Vec<Blocks>, bool), StoreError> {
+        self.reclaim();
+        self.read_ahead()?;
+        if self.sections[section].place == Place::Rows {
+            let table = self.table.as_mut().expect("made for this section");
+            let rows = table.finish(&mut self.transfers).map_err(|failure| self.error(failure, sources))?;
+            self.check_files(sources)?;
+            return Ok((vec![rows], false));
+        }
+        if self.sections[section].is_settled {
+            return Ok((Vec::new(), true));
+        }
+        let part = Arc::new(self.arrived(section, sources)?);
+        let is_lasting = self.is_pinned(section);
+        if is_lasting {
+            self.sections[section].is_settled = true;
+            self.n_unsettled -= 1;
+        } else {
+            self.held.push(part.clone());
+        }
+        let whole = Blocks::new(part);
+        let places = &self.sections[section].layout.places;
+        Ok((places.iter().map(|place| whole.slice(place.clone())).collect(), is_lasting))
+    }
+
+    /// Waits for the section that is the first under way. Upon an error it is begun again.
+    fn arrived(&mut self, section: usize, sources: &[WeightSource]) -> Result<Part, StoreError> {
+        let Some(fetch) = self.ahead.pop_front() else {
+            return Err(StoreError::Held { section, held: self.held.len() });
+        };
+        assert_eq!(fetch.section, section, "sections are taken in order");
+        let (part, result) = self.transfers.finish(fetch.transfer);
+        // Checked after the bytes are here: what changes later does not matter to them.
+        let result = result.map_err(|failure| self.error(failure, sources));
+        match result.and_then(|()| self.check_files(sources)) {
+            Ok(()) => Ok(part),
+            Err(error) => {
+                let transfer = self.transfers.start(part, &self.sections[section].layout.extents, true);
+                self.ahead.push_front(Fetch { section, transfer });
+                Err(error)
+            }
+        }
+    }
+
+    /// An error if a file that holds one of these is not the one that was opened.
+    fn check_files(&self, sources: &[WeightSource]) -> Result<(), StoreError> {
+        let files: BTreeSet<usize> = sources.iter().map(|source| source.info.file).collect();
+        files.into_iter().try_for_each(|file| self.checkpoint.sources()[file].check_unchanged())
+    }
+
+    /// Forgets what was read and handed over, and begins anew with the first section.
+    pub(crate) fn restart(&mut self) {
+        while let Some(fetch) = self.ahead.pop_front() {
+            let (part, _) = self.transfers.finish(fetch.transfer);
+            if self.sections[fetch.section].place == Place::Streamed {
+                self.free.push(part);
+            }
+        }
+        for section in &mut self.sections {
+            section.is_settled = false;
+        }
+        self.n_unsettled = n_pinned(&self.sections);
+        self.next = 0;
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        let bytes = |place| {
+            let sections = self.sections.iter().filter(|section| section.place == place);
+            sections.map(|section| section.layout.len as u64).sum()
+        };
+        Statistics {
+            reader: self.transfers.reader_name(),
+            bytes_read: self.transfers.bytes_read(),
+            stalled: self.transfers.stalled(),
+            bytes_per_round: bytes(Place::Streamed),
+            pinned_bytes: bytes(Place::Pinned),
+        }
+    }
+
+    /// Takes slots back that nobody uses any more.
+    fn reclaim(&mut self) {
+        for part in std::mem::take(&mut self.held) {
+            match Arc::try_unwrap(part) {
+                Ok(part) => self.free.push(part),
+                Err(part) => self.held.push(part),
+            }
+        }
+    }
+
+    /// Begins to read sections in their order, as long as there are slots.
+    fn read_ahead(&mut self) -> Result<(), StoreError> {
+        if self.free.is_empty() && self.n_unsettled == 0 {
+            return Ok(());
+        }
+        // After one whole round there is nothing left to begin.
+        for _ in 0..self.sections.len() {
+            let Section { place, layout, is_settled } = &self.sections[self.next];
+            let part = match place {
+                Place::Rows => None,
+                Place::Pinned if *is_settled || self.is_ahead(self.next) => None,
+                Place::Pinned if self.n_pinned_ahead() == PINNED_AHEAD => break,
+                Place::Pinned => Some(memory(layout.len)?),
+                Place::Streamed => match self.free.pop() {
+                    Some(part) => Some(part),
+                    None => break,
+                },
+            };
+            if let Some(part) = part {
+                let transfer = self.transfers.start(part, &layout.extents, false);
+                self.ahead.push_back(Fetch { section: self.next, transfer });
+            }
+            self.next = (self.next + 1) % self.sections.len();
+        }
+        Ok(())
+    }
+
+    fn is_pinned(&self, section: usize) -> bool {
+        self.sections[section].place == Place::Pinned
+    }
+
+    fn n_pinned_ahead(&self) -> usize {
+        self.ahead.iter().filter(|fetch| self.is_pinned(fetch.section)).count()
+    }
+
+    fn is_ahead(&self, section: usize) -> bool {
+        self.ahead.iter().any(|fetch| fetch.section == section)
+    }
+
+    /// What a failed read means for the section that it was for.
+    fn error(&self, failure: Failure, sources: &[WeightSource]) -> StoreError {
+        let Failure { file, offset, len, attempts, source } = failure;
+        let file_source = &self.checkpoint.sources()[file];
+        // A file that changed is the likelier reason, and the clearer message.
+        if let Err(changed) = file_source.check_unchanged() {
+            return changed;
+        }
+        let end = offset + len as u64;
+        let infos = sources.iter().map(|source| &source.info);
+        let hit = |info: &&dewdrop_format::TensorInfo| {
+            info.file == file && info.offset < end && info.offset + info.len > offset
+        };
+        let tensor = infos.into_iter().find(hit).map(|info| info.name.clone()).unwrap_or_default();
+        StoreError::ReadTensor { path: file_source.path().to_owned(), tensor, offset, len, attempts, source }
+    }
+}
+
+fn n_pinned(sections: &[Section]) -> usize {
+    sections.iter().filter(|section| section.place == Place::Pinned).count()
+}
+
+fn memory(len: usize) -> Result<Part, StoreError> {
+    Part::new(len).map_err(|source| StoreError::Memory { len, source })
+}
+
+fn slots(
+    sections: &[Section],
+    placement: &Placement,
+    transfers: &mut Transfers,
+) -> Result<Vec<Part>, StoreError> {
+    let Placement { n_slots, slot_bytes, .. } = *placement;
+    let streamed = || sections.iter().filter(|section| section.place == Place::Streamed);
+    if streamed().next().is_none() {
+        return Ok(Vec::new());
+    }
+    let largest = streamed().map(|section| section.layout.len).max().unwrap_or(0);
+    assert!(n_slots > 0 && largest <= slot_bytes, "{n_slots} slots of {slot_bytes} bytes for {largest}");
+    let slot_bytes = slot_bytes.next_multiple_of(PAGE);
+    let mut staging = memory(n_slots * slot_bytes)?;
+    transfers.register(&mut staging);
+    Ok(staging.cut(n_slots, slot_bytes))
+}

@@ -1,0 +1,140 @@
+//! An embedding table of which only the rows in use are in memory.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dewdrop_backend::Blocks;
+
+use super::PAGE;
+use super::layout::Extent;
+use super::region::Part;
+use super::transfers::{Failure, TransferId, Transfers};
+use crate::{StoreError, WeightSource};
+
+/// Addresses for a whole table. Pages of it are read where tokens need them; all others stay empty and take no memory.
+///
+/// Whoever computes sees a table like any other, and looks only at the rows of a pass's tokens.
+pub(crate) struct Table {
+    file: usize,
+    /// The page of the file that the table begins in, in bytes from the file's start.
+    offset: u64,
+    /// Bytes of it before the table.
+    lead: usize,
+    len: usize,
+    row_bytes: usize,
+    /// Pages that have been read.
+    present: BTreeSet<usize>,
+    /// Most of them that are kept for passes to come.
+    most_pages: usize,
+    memory: Memory,
+}
+
+/// Where the table's memory is just now.
+enum Memory {
+    Idle(Part),
+    Arriving(TransferId),
+    HandedOver(Arc<Part>),
+    /// Between two of these.
+    Moving,
+}
+
+impl Table {
+    /// `most_bytes`: of pages kept for passes to come.
+    pub(crate) fn new(source: &WeightSource, most_bytes: usize) -> Result<Self, StoreError> {
+        let info = &source.info;
+        let offset = info.offset / PAGE as u64 * PAGE as u64;
+        let lead = (info.offset - offset) as usize;
+        let len = info.len as usize;
+        let total = (lead + len).next_multiple_of(PAGE);
+        let part = Part::sparse(total).map_err(|source| StoreError::Memory { len: total, source })?;
+        let (row_bytes, most_pages) = (info.block_type.bytes_for(source.shape[1]), most_bytes / PAGE);
+        let (present, memory) = (BTreeSet::new(), Memory::Idle(part));
+        Ok(Table { file: info.file, offset, lead, len, row_bytes, present, most_pages, memory })
+    }
+
+    /// Begins to read the rows of these tokens.
+    ///
+    /// # Errors
+    /// If someone still holds the table of the last pass.
+    pub(crate) fn begin(
+        &mut self,
+        transfers: &mut Transfers,
+        tokens: impl IntoIterator<Item = u32>,
+    ) -> Result<(), StoreError> {
+        let mut part = self.reclaim(transfers)?;
+        let wanted: BTreeSet<usize> = tokens.into_iter().flat_map(|token| self.pages(token)).collect();
+        let n_missing = wanted.difference(&self.present).count();
+        if self.present.len() + n_missing > self.most_pages {
+            for pages in runs(&self.present) {
+                part.forget(pages);
+            }
+            self.present.clear();
+        }
+        let missing: BTreeSet<usize> = wanted.difference(&self.present).copied().collect();
+        let extent = |pages: std::ops::Range<usize>| Extent {
+            file: self.file,
+            offset: self.offset + (pages.start * PAGE) as u64,
+            len: pages.len() * PAGE,
+            at: pages.start * PAGE,
+        };
+        let extents: Vec<Extent> = runs(&missing).into_iter().map(extent).collect();
+        self.memory = Memory::Arriving(transfers.start(part, &extents, true));
+        self.present.extend(missing);
+        Ok(())
+    }
+
+    /// Waits for the rows, and hands the table over.
+    pub(crate) fn finish(&mut self, transfers: &mut Transfers) -> Result<Blocks, Failure> {
+        if let Memory::Arriving(id) = self.memory {
+            let (part, result) = transfers.finish(id);
+            if let Err(failure) = result {
+                self.memory = Memory::Idle(part);
+                self.present.clear();
+                return Err(failure);
+            }
+            self.memory = Memory::HandedOver(Arc::new(part));
+        }
+        let Memory::HandedOver(part) = &self.memory else { panic!("rows are asked for after a beginning") };
+        Ok(Blocks::new(part.clone()).slice(self.lead..self.lead + self.len))
+    }
+
+    fn reclaim(&mut self, transfers: &mut Transfers) -> Result<Part, StoreError> {
+        match std::mem::replace(&mut self.memory, Memory::Moving) {
+            Memory::Idle(part) => Ok(part),
+            Memory::Arriving(id) => {
+                let (part, result) = transfers.finish(id);
+                if result.is_err() {
+                    self.present.clear();
+                }
+                Ok(part)
+            }
+            Memory::HandedOver(part) => Arc::try_unwrap(part).map_err(|part| {
+                self.memory = Memory::HandedOver(part);
+                StoreError::Held { section: 0, held: 1 }
+            }),
+            Memory::Moving => unreachable!("set within this function alone"),
+        }
+    }
+
+    /// Pages that a token's row lies on; none for a token that is not in the table.
+    fn pages(&self, token: u32) -> std::ops::Range<usize> {
+        let start = token as usize * self.row_bytes;
+        if start + self.row_bytes > self.len {
+            return 0..0;
+        }
+        let start = self.lead + start;
+        start / PAGE..(start + self.row_bytes).div_ceil(PAGE)
+    }
+}
+
+/// Neighbouring pages together.
+fn runs(pages: &BTreeSet<usize>) -> Vec<std::ops::Range<usize>> {
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    for &page in pages {
+        match runs.last_mut().filter(|run| run.end == page) {
+            Some(run) => run.end += 1,
+            None => runs.push(page..page + 1),
+        }
+    }
+    runs
+}
