@@ -16,6 +16,8 @@ pub(crate) struct Activations {
     scales: Vec<f32>,
     sums16: Vec<i32>,
     sums32: Vec<i32>,
+    scaled_sums16: Vec<f32>,
+    scaled_sums32: Vec<f32>,
 }
 
 /// A stretch of one row.
@@ -26,6 +28,8 @@ pub(crate) struct RowPart<'a> {
     pub(crate) scales: &'a [f32],
     /// One per group.
     pub(crate) sums: &'a [i32],
+    /// One per group: its sum times its scale, which minima are multiplied with.
+    pub(crate) scaled_sums: &'a [f32],
 }
 
 impl Activations {
@@ -37,8 +41,12 @@ impl Activations {
         self.scales.resize(x.len() / BLOCK, 0.0);
         self.sums16.resize(x.len() / SUM, 0);
         self.sums32.resize(x.len() / BLOCK, 0);
+        self.scaled_sums16.resize(x.len() / SUM, 0.0);
+        self.scaled_sums32.resize(x.len() / BLOCK, 0.0);
         let (q, scales) = (Disjoint::new(&mut self.q), Disjoint::new(&mut self.scales));
         let (sums16, sums32) = (Disjoint::new(&mut self.sums16), Disjoint::new(&mut self.sums32));
+        let scaled_sums16 = Disjoint::new(&mut self.scaled_sums16);
+        let scaled_sums32 = Disjoint::new(&mut self.scaled_sums32);
         pool.run(self.n_rows, &|_, row| {
             let of_row = |unit: usize| row * n_in / unit..(row + 1) * n_in / unit;
             // SAFETY: a row's parts are this task's alone.
@@ -49,6 +57,8 @@ impl Activations {
                     scales: scales.part(of_row(BLOCK)),
                     sums16: sums16.part(of_row(SUM)),
                     sums32: sums32.part(of_row(BLOCK)),
+                    scaled_sums16: scaled_sums16.part(of_row(SUM)),
+                    scaled_sums32: scaled_sums32.part(of_row(BLOCK)),
                 }
             };
             isa.run(job);
@@ -67,11 +77,15 @@ impl Activations {
     #[inline(always)]
     pub(crate) fn part(&self, row: usize, first: usize, n: usize, group: usize) -> RowPart<'_> {
         let at = row * self.n_in + first;
-        let sums = if group == SUM { &self.sums16 } else { &self.sums32 };
+        let (sums, scaled_sums) = match group {
+            SUM => (&self.sums16, &self.scaled_sums16),
+            _ => (&self.sums32, &self.scaled_sums32),
+        };
         RowPart {
             q: self.q[at..at + n].as_chunks().0,
             scales: &self.scales[at / BLOCK..(at + n) / BLOCK],
             sums: &sums[at / group..(at + n) / group],
+            scaled_sums: &scaled_sums[at / group..(at + n) / group],
         }
     }
 }

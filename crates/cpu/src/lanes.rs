@@ -35,6 +35,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
 
     /// What [`Lanes::wide_products`] adds to signed weights: its sums are too large by this times the activations' sum.
     const WIDE_BIAS: i32;
+    /// Rows of a product's tile, 4 or 8: as many as there are registers for.
+    const TILE_ROWS: usize;
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; 16]) -> Self::F;
@@ -66,6 +68,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn splat_int(self, x: i32) -> Self::I;
     fn load_bytes(self, from: &[u8; 64]) -> Self::I;
     fn store_bytes(self, x: Self::I, to: &mut [u8; 64]);
+    /// Lane j is byte j.
+    fn spread(self, from: &[u8; 16]) -> Self::I;
     fn bits(self, x: Self::F) -> Self::I;
     fn float(self, bits: Self::I) -> Self::F;
     /// Of values that are whole and fit.

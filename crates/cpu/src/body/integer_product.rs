@@ -34,25 +34,24 @@ impl Target<'_> {
     /// # Safety
     /// These columns are the present task's alone.
     #[inline(always)]
-    pub(crate) unsafe fn put<L: Lanes>(&self, l: L, row: usize, y: L::F) {
+    pub(crate) unsafe fn put(&self, row: usize, mut y: Floats) {
         let at = row * self.n_out + self.channel;
         // SAFETY: by the caller.
         let out = unsafe { self.out.part(at..at + self.n_channels) };
-        let mut values = Floats::ZERO;
         if !self.first {
-            values.0[..out.len()].copy_from_slice(out);
+            for (y, sum) in y.0.iter_mut().zip(&*out) {
+                *y += sum;
+            }
         }
-        let y = if self.first { y } else { l.add(l.load(&values.0), y) };
-        l.store(y, &mut values.0);
         if let Some(end) = self.end {
             if let Some(bias) = end.bias {
-                add(&mut values.0, &bias[self.channel..][..self.n_channels]);
+                add(&mut y.0, &bias[self.channel..][..self.n_channels]);
             }
             if let Some(old) = end.old {
-                add(&mut values.0, &old[at..at + self.n_channels]);
+                add(&mut y.0, &old[at..at + self.n_channels]);
             }
         }
-        out.copy_from_slice(&values.0[..out.len()]);
+        out.copy_from_slice(&y.0[..out.len()]);
     }
 }
 
@@ -123,21 +122,21 @@ impl<const MINIMA: bool, const SMALL: bool> Job for Product<'_, MINIMA, SMALL> {
         let n_rows = self.activations.n_rows();
         let mut row = 0;
         while row < n_rows {
-            match n_rows - row {
+            row += match n_rows - row {
                 1 => self.rows::<L, 1>(l, row),
                 2 => self.rows::<L, 2>(l, row),
                 3 => self.rows::<L, 3>(l, row),
-                _ => self.rows::<L, 4>(l, row),
-            }
-            row += 4;
+                left if left < 8 || L::TILE_ROWS < 8 => self.rows::<L, 4>(l, row),
+                _ => self.rows::<L, 8>(l, row),
+            };
         }
     }
 }
 
 impl<const MINIMA: bool, const SMALL: bool> Product<'_, MINIMA, SMALL> {
-    /// A tile of `ROWS` rows.
+    /// A tile of `ROWS` rows; yields their number.
     #[inline(always)]
-    fn rows<L: Lanes, const ROWS: usize>(&self, l: L, first_row: usize) {
+    fn rows<L: Lanes, const ROWS: usize>(&self, l: L, first_row: usize) -> usize {
         let n_inputs = 4 * self.panel.steps.len();
         let mut rows = [self.activations.part(first_row, self.first_input, n_inputs, self.group); ROWS];
         for r in 1..ROWS {
@@ -146,13 +145,14 @@ impl<const MINIMA: bool, const SMALL: bool> Product<'_, MINIMA, SMALL> {
         let values = self.tile(l, &rows);
         for r in 0..ROWS {
             // SAFETY: the columns are this task's alone (`product`'s contract).
-            unsafe { self.target.put(l, first_row + r, values[r]) };
+            unsafe { self.target.put(first_row + r, values[r]) };
         }
+        ROWS
     }
 
     /// A span's values: a chain over groups.
     #[inline(always)]
-    fn tile<L: Lanes, const ROWS: usize>(&self, l: L, rows: &[RowPart<'_>; ROWS]) -> [L::F; ROWS] {
+    fn tile<L: Lanes, const ROWS: usize>(&self, l: L, rows: &[RowPart<'_>; ROWS]) -> [Floats; ROWS] {
         let mut acc = [l.splat(0.0); ROWS];
         for (g, weight_scales) in self.panel.scales.iter().enumerate() {
             let sums = self.integer_sums(l, g, rows);
@@ -163,11 +163,15 @@ impl<const MINIMA: bool, const SMALL: bool> Product<'_, MINIMA, SMALL> {
                 acc[r] = l.fma(sum, l.mul(weight_scales, l.splat(s)), acc[r]);
                 if MINIMA {
                     let minima = l.load(&self.panel.minima[g].0);
-                    acc[r] = l.fma(minima, l.splat(rows[r].sums[g] as f32 * s), acc[r]);
+                    acc[r] = l.fma(minima, l.splat(rows[r].scaled_sums[g]), acc[r]);
                 }
             }
         }
-        acc
+        let mut values = [Floats::ZERO; ROWS];
+        for r in 0..ROWS {
+            l.store(acc[r], &mut values[r].0);
+        }
+        values
     }
 
     /// Exact sums of one group's products.
@@ -218,6 +222,6 @@ impl<const MINIMA: bool, const SMALL: bool> Product<'_, MINIMA, SMALL> {
 
 /// Four activations, for all channels.
 #[inline(always)]
-fn four<L: Lanes>(l: L, q: [i8; 4]) -> L::I {
+pub(crate) fn four<L: Lanes>(l: L, q: [i8; 4]) -> L::I {
     l.splat_int(i32::from_le_bytes(q.map(i8::cast_unsigned)))
 }

@@ -15,6 +15,9 @@ pub(crate) struct Quantize<'a> {
     pub(crate) sums16: &'a mut [i32],
     /// Sums of each 32.
     pub(crate) sums32: &'a mut [i32],
+    /// The same times their scales.
+    pub(crate) scaled_sums16: &'a mut [f32],
+    pub(crate) scaled_sums32: &'a mut [f32],
 }
 
 impl Job for Quantize<'_> {
@@ -24,9 +27,13 @@ impl Job for Quantize<'_> {
     fn run<L: Lanes>(self, l: L) {
         let blocks = self.x.as_chunks::<BLOCK>().0.iter().zip(self.q.as_chunks_mut::<BLOCK>().0);
         let sums = self.sums16.as_chunks_mut::<2>().0.iter_mut().zip(self.sums32);
-        for (((x, q), scale), (sums, sum)) in blocks.zip(self.scales).zip(sums) {
+        let scaled_sums = self.scaled_sums16.as_chunks_mut::<2>().0.iter_mut().zip(self.scaled_sums32);
+        let sums = sums.zip(scaled_sums);
+        for (((x, q), scale), ((sums, sum), (scaled_sums, scaled_sum))) in blocks.zip(self.scales).zip(sums) {
             *scale = block(l, x, q, sums);
             *sum = sums[0] + sums[1];
+            *scaled_sums = sums.map(|sum| sum as f32 * *scale);
+            *scaled_sum = *sum as f32 * *scale;
         }
     }
 }

@@ -43,6 +43,7 @@ impl Lanes for Avx2 {
     type P = [__m256i; 2];
 
     const WIDE_BIAS: i32 = 0;
+    const TILE_ROWS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [__m256; 2] {
@@ -177,6 +178,15 @@ impl Lanes for Avx2 {
         unsafe {
             _mm256_storeu_si256(to, x[0]);
             _mm256_storeu_si256(to.add(1), x[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn spread(self, from: &[u8; 16]) -> [__m256i; 2] {
+        // SAFETY: 16 bytes, at any alignment; `self` proves that the machine has the instructions.
+        unsafe {
+            let bytes = _mm_loadu_si128(from.as_ptr().cast());
+            [_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(bytes))]
         }
     }
 

@@ -44,6 +44,7 @@ impl Lanes for Avx512 {
     type P = __m512i;
 
     const WIDE_BIAS: i32 = 128;
+    const TILE_ROWS: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -156,6 +157,12 @@ impl Lanes for Avx512 {
     fn store_bytes(self, x: __m512i, to: &mut [u8; 64]) {
         // SAFETY: as in `load_bytes`.
         unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), x) }
+    }
+
+    #[inline(always)]
+    fn spread(self, from: &[u8; 16]) -> __m512i {
+        // SAFETY: 16 bytes, at any alignment; `self` proves that the machine has the instructions.
+        unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(from.as_ptr().cast())) }
     }
 
     #[inline(always)]

@@ -67,6 +67,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     type P = [int32x4_t; 4];
 
     const WIDE_BIAS: i32 = 0;
+    const TILE_ROWS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [float32x4_t; 4] {
@@ -199,6 +200,21 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         for (x, to) in x.into_iter().zip(to.as_chunks_mut::<16>().0) {
             // SAFETY: 16 bytes; `self` proves that the machine has the instruction.
             unsafe { vst1q_u8(to.as_mut_ptr(), vreinterpretq_u8_s32(x)) }
+        }
+    }
+
+    #[inline(always)]
+    fn spread(self, from: &[u8; 16]) -> [int32x4_t; 4] {
+        // SAFETY: 16 bytes; `self` proves that the machine has the instructions.
+        unsafe {
+            let bytes = vld1q_u8(from.as_ptr());
+            let (low, high) = (vmovl_u8(vget_low_u8(bytes)), vmovl_u8(vget_high_u8(bytes)));
+            [
+                vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low))),
+                vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(low))),
+                vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high))),
+                vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(high))),
+            ]
         }
     }
 

@@ -30,6 +30,7 @@ impl Lanes for Portable {
     type P = [i32; 16];
 
     const WIDE_BIAS: i32 = 0;
+    const TILE_ROWS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; 16] {
@@ -148,6 +149,11 @@ impl Lanes for Portable {
         for (lane, bytes) in x.into_iter().zip(to.as_chunks_mut().0) {
             *bytes = lane.to_le_bytes();
         }
+    }
+
+    #[inline(always)]
+    fn spread(self, from: &[u8; 16]) -> [i32; 16] {
+        from.map(i32::from)
     }
 
     #[inline(always)]

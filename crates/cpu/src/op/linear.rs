@@ -18,7 +18,7 @@ use crate::loaded::{Layout, Matrix};
 use crate::panel::{CHANNELS, Panel, SPAN};
 use crate::pass::Pass;
 use crate::pool::Pool;
-use crate::unpack::{Source, Unpacker};
+use crate::unpack::{RowPanels, Source, Unpacker};
 
 /// Bytes of weights of a task, about: long enough to make starting it cheap, short enough to share out evenly.
 const TASK_BYTES: usize = 512 << 10;
@@ -116,12 +116,11 @@ impl Multiply<'_> {
         scratch: &mut Scratch,
     ) {
         let &Matrix { block_type, n_in, n_out, .. } = self.matrix;
-        let &Unpacker { form, unpack, .. } = Unpacker::of(block_type).expect("a quantized type");
+        let &Unpacker { form, unpack, row, .. } = Unpacker::of(block_type).expect("a quantized type");
         assert_eq!(x.n_in(), n_in, "inputs of a matrix");
         let panel = scratch.panel.get_or_insert_with(Panel::new);
         for first in (0..n_in).step_by(SPAN) {
             let n = SPAN.min(n_in - first);
-            unpack(self.isa, &self.source(&channels, first, n), panel.part_mut(form, n));
             let target = Target {
                 out,
                 n_out,
@@ -130,6 +129,14 @@ impl Multiply<'_> {
                 first: first == 0,
                 end: (first + n == n_in).then_some(self.end),
             };
+            let source = self.source(&channels, first, n);
+            if let (Source::Panels(bytes), 1) = (&source, x.n_rows()) {
+                let y = row(self.isa, RowPanels { bytes, x: x.part(0, first, n, form.group) });
+                // SAFETY: by the caller.
+                unsafe { target.put(0, y) };
+                continue;
+            }
+            unpack(self.isa, &source, panel.part_mut(form, n));
             // SAFETY: by the caller.
             unsafe { product(self.isa, form, panel.part(form, n), x, first, target) };
         }

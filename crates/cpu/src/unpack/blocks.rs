@@ -67,11 +67,11 @@ impl Blocks for FileBlocks<'_> {
 
     #[inline(always)]
     fn byte<L: Lanes>(&self, l: L, at: usize) -> L::I {
-        let mut words = Bytes::ZERO;
+        let mut bytes = [0; CHANNELS];
         for j in 0..CHANNELS {
-            words.0[4 * j] = self.channels[j][at];
+            bytes[j] = self.channels[j][at];
         }
-        l.load_bytes(&words.0)
+        l.spread(&bytes)
     }
 }
 
@@ -119,11 +119,6 @@ impl Blocks for PanelBlocks<'_> {
 
     #[inline(always)]
     fn byte<L: Lanes>(&self, l: L, at: usize) -> L::I {
-        let bytes: &[u8; CHANNELS] = self.bytes(at);
-        let mut words = Bytes::ZERO;
-        for j in 0..CHANNELS {
-            words.0[4 * j] = bytes[j];
-        }
-        l.load_bytes(&words.0)
+        l.spread(self.bytes(at))
     }
 }

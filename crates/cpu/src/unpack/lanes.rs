@@ -1,6 +1,6 @@
 //! Steps that unpackers share, on what they have read of sixteen channels.
 
-use crate::lanes::{Bytes, Floats, Lanes};
+use crate::lanes::{Floats, Lanes};
 
 /// In every byte, the `n` bits from bit `from` on; `n` and `from` such that they are bits of the same byte.
 #[inline(always)]
@@ -8,6 +8,13 @@ pub(super) fn field<L: Lanes>(l: L, x: L::I, from: u32, n: u32) -> L::I {
     let mask = l.splat_int((1 << n) - 1);
     let mask = l.or(mask, l.shl(mask, 8));
     l.and(l.shr(x, from), l.or(mask, l.shl(mask, 16)))
+}
+
+/// In every byte, the `n` bits from bit `from` on, moved to bit `to`.
+#[inline(always)]
+pub(super) fn moved<L: Lanes>(l: L, x: L::I, from: u32, n: u32, to: u32) -> L::I {
+    let mask = l.splat_int((0x0101_0101 * ((1u32 << n) - 1) << to).cast_signed());
+    l.and(if to < from { l.shr(x, from - to) } else { l.shl(x, to - from) }, mask)
 }
 
 /// Of each lane the `n` bits from bit `from` on.
@@ -28,11 +35,6 @@ pub(super) fn fifth_bits<L: Lanes>(l: L, x: L::I, from: u32) -> L::I {
     let x = bits(l, x, from, 4);
     let spread = l.or(l.or(x, l.shl(x, 7)), l.or(l.shl(x, 14), l.shl(x, 21)));
     l.shl(l.and(spread, l.splat_int(0x0101_0101)), 4)
-}
-
-#[inline(always)]
-pub(super) fn put<L: Lanes>(l: L, x: L::I, step: &mut Bytes) {
-    l.store_bytes(x, &mut step.0);
 }
 
 #[inline(always)]

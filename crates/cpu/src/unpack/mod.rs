@@ -8,13 +8,18 @@ mod blocks;
 mod k_quants;
 mod lanes;
 mod plain;
+mod row;
 mod scaled;
+
+use std::marker::PhantomData;
 
 use dewdrop_format::BlockType;
 
+pub(crate) use self::row::RowPanels;
+
 use self::blocks::{Blocks, FileBlocks, PanelBlocks};
 use crate::isa::Isa;
-use crate::lanes::{Job, Lanes};
+use crate::lanes::{Bytes, Floats, Job, Lanes};
 use crate::panel::{CHANNELS, Form, PartMut};
 use crate::panels::Narrow;
 
@@ -38,25 +43,26 @@ pub(crate) enum Source<'a> {
 pub(crate) struct Unpacker {
     pub(crate) form: Form,
     pub(crate) unpack: Unpack,
+    /// Multiplies rearranged blocks with one row.
+    pub(crate) row: fn(Isa, RowPanels<'_>) -> Floats,
     /// Pieces of fewer than four bytes that it reads.
     pub(crate) narrow: &'static [Narrow],
 }
 
-/// The types that have a fast unpacker.
 const UNPACKERS: &[(BlockType, Unpacker)] = &[
-    (BlockType::Q4_0, fast::<plain::Q4_0>()),
-    (BlockType::Q4_1, fast::<plain::Q4_1>()),
-    (BlockType::Q5_0, fast::<plain::Q5_0>()),
-    (BlockType::Q5_1, fast::<plain::Q5_1>()),
-    (BlockType::Q8_0, fast::<plain::Q8_0>()),
-    (BlockType::IQ4_NL, fast::<plain::Iq4Nl>()),
-    (BlockType::MXFP4, fast::<plain::Mxfp4>()),
-    (BlockType::Q4K, fast::<k_quants::Q4K>()),
-    (BlockType::Q5K, fast::<k_quants::Q5K>()),
-    (BlockType::Q2K, fast::<k_quants::Q2K>()),
-    (BlockType::Q3K, fast::<scaled::Q3K>()),
-    (BlockType::Q6K, fast::<scaled::Q6K>()),
-    (BlockType::IQ4_XS, fast::<scaled::Iq4Xs>()),
+    (BlockType::Q4_0, unpacker::<plain::Q4_0>()),
+    (BlockType::Q4_1, unpacker::<plain::Q4_1>()),
+    (BlockType::Q5_0, unpacker::<plain::Q5_0>()),
+    (BlockType::Q5_1, unpacker::<plain::Q5_1>()),
+    (BlockType::Q8_0, unpacker::<plain::Q8_0>()),
+    (BlockType::IQ4_NL, unpacker::<plain::Iq4Nl>()),
+    (BlockType::MXFP4, unpacker::<plain::Mxfp4>()),
+    (BlockType::Q4K, unpacker::<k_quants::Q4K>()),
+    (BlockType::Q5K, unpacker::<k_quants::Q5K>()),
+    (BlockType::Q2K, unpacker::<k_quants::Q2K>()),
+    (BlockType::Q3K, unpacker::<scaled::Q3K>()),
+    (BlockType::Q6K, unpacker::<scaled::Q6K>()),
+    (BlockType::IQ4_XS, unpacker::<scaled::Iq4Xs>()),
 ];
 
 impl Unpacker {
@@ -66,8 +72,8 @@ impl Unpacker {
     }
 }
 
-/// A type's way from one block to its part of a panel.
-trait Fast {
+/// A type's way from one block of sixteen channels to integers and scales. Functions are to be `#[inline(always)]`.
+trait Packing {
     /// Weights in a block.
     const LEN: usize;
     /// Bytes of a block.
@@ -75,64 +81,100 @@ trait Fast {
     const FORM: Form;
     /// Pieces of a block that are not read as words of four bytes.
     const NARROW: &'static [Narrow];
+    /// Groups that are unpacked together, because they share bytes: at most four.
+    const UNIT: usize = 1;
 
-    /// Unpacks one block. To be `#[inline(always)]`.
-    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>);
+    /// Index in the block of a unit's group.
+    #[inline(always)]
+    fn group(unit: usize, i: usize) -> usize {
+        unit * Self::UNIT + i
+    }
+
+    /// Scales of all groups, and minima if the form has them.
+    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], minima: &mut [Floats]);
+
+    /// Integers of one unit's groups.
+    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, unit: usize, sink: &mut impl Sink<L>);
 }
 
-const fn fast<F: Fast>() -> Unpacker {
-    Unpacker { form: F::FORM, unpack: unpack::<F>, narrow: F::NARROW }
+/// Takes what is unpacked.
+trait Sink<L: Lanes> {
+    /// Step `k`, four weights of each channel, of a unit's group `i`. Steps of a group come in order.
+    fn put(&mut self, i: usize, k: usize, weights: L::I);
 }
 
-fn unpack<F: Fast>(isa: Isa, source: &Source<'_>, panel: PartMut<'_>) {
-    isa.run(Span { source, panel, of: std::marker::PhantomData::<F> });
+/// Groups of a block, at most.
+const MAX_GROUPS: usize = 16;
+
+const fn unpacker<P: Packing>() -> Unpacker {
+    Unpacker { form: P::FORM, unpack: unpack::<P>, row: row::multiply::<P>, narrow: P::NARROW }
 }
 
-struct Span<'a, F> {
+fn unpack<P: Packing>(isa: Isa, source: &Source<'_>, panel: PartMut<'_>) {
+    isa.run(Span { source, panel, of: PhantomData::<P> });
+}
+
+struct Span<'a, P> {
     source: &'a Source<'a>,
     panel: PartMut<'a>,
-    of: std::marker::PhantomData<F>,
+    of: PhantomData<P>,
 }
 
-impl<F: Fast> Job for Span<'_, F> {
+impl<P: Packing> Job for Span<'_, P> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(mut self, l: L) {
-        let n_blocks = self.panel.steps.len() / (F::LEN / 4);
+        let n_blocks = self.panel.steps.len() / (P::LEN / 4);
         match self.source {
             Source::File { channels, soon } => {
                 for b in 0..n_blocks {
-                    let soon = soon.wrapping_add(b * CHANNELS * F::BYTES);
+                    let soon = soon.wrapping_add(b * CHANNELS * P::BYTES);
                     let mut blocks = FileBlocks { channels: [&[]; CHANNELS], soon };
                     for j in 0..CHANNELS {
-                        blocks.channels[j] = &channels[j][b * F::BYTES..][..F::BYTES];
+                        blocks.channels[j] = &channels[j][b * P::BYTES..][..P::BYTES];
                     }
-                    F::unpack(l, &blocks, self.block(b));
+                    self.block(l, &blocks, b);
                 }
             }
             Source::Panels(bytes) => {
                 for b in 0..n_blocks {
-                    let n = CHANNELS * F::BYTES;
-                    F::unpack(l, &PanelBlocks { bytes: &bytes[b * n..][..n] }, self.block(b));
+                    let n = CHANNELS * P::BYTES;
+                    self.block(l, &PanelBlocks { bytes: &bytes[b * n..][..n] }, b);
                 }
             }
         }
     }
 }
 
-impl<F: Fast> Span<'_, F> {
-    /// A block's part of the panel.
+impl<P: Packing> Span<'_, P> {
     #[inline(always)]
-    fn block(&mut self, b: usize) -> PartMut<'_> {
-        let (n_steps, n_groups) = (F::LEN / 4, F::LEN / F::FORM.group);
+    fn block<L: Lanes>(&mut self, l: L, blocks: &impl Blocks, b: usize) {
+        let (n_steps, n_groups) = (P::LEN / 4, P::LEN / P::FORM.group);
         let groups = b * n_groups..(b + 1) * n_groups;
-        let minima = if F::FORM.minima { groups.clone() } else { 0..0 };
-        PartMut {
-            steps: &mut self.panel.steps[b * n_steps..][..n_steps],
-            scales: &mut self.panel.scales[groups],
-            minima: &mut self.panel.minima[minima],
+        let minima = if P::FORM.minima { groups.clone() } else { 0..0 };
+        P::scales(l, blocks, &mut self.panel.scales[groups], &mut self.panel.minima[minima]);
+        let steps = &mut self.panel.steps[b * n_steps..][..n_steps];
+        for unit in 0..n_groups / P::UNIT {
+            P::unit(l, blocks, unit, &mut Store { l, steps, unit, of: PhantomData::<P> });
         }
+    }
+}
+
+/// Puts a unit's steps into a panel.
+struct Store<'a, L, P> {
+    l: L,
+    /// Of a block.
+    steps: &'a mut [Bytes],
+    unit: usize,
+    of: PhantomData<P>,
+}
+
+impl<L: Lanes, P: Packing> Sink<L> for Store<'_, L, P> {
+    #[inline(always)]
+    fn put(&mut self, i: usize, k: usize, weights: L::I) {
+        let step = P::group(self.unit, i) * (P::FORM.group / 4) + k;
+        self.l.store_bytes(weights, &mut self.steps[step].0);
     }
 }
 

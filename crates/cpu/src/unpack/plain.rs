@@ -1,10 +1,11 @@
 //! Types of 32 weights with one scale.
 
-use super::Fast;
 use super::blocks::Blocks;
-use super::lanes::{field, fifth_bits, put, put_floats};
+use super::lanes::{field, fifth_bits, put_floats};
+use super::{Packing, Sink};
+use crate::lanes::Floats;
 use crate::lanes::Lanes;
-use crate::panel::{Form, PartMut, Range};
+use crate::panel::{Form, Range};
 use crate::panels::Narrow;
 
 /// One half before all else, or two.
@@ -32,18 +33,22 @@ fn nibbles<L: Lanes>(l: L, blocks: &impl Blocks, at: usize) -> [L::I; 8] {
 /// `d * byte`.
 pub(super) struct Q8_0;
 
-impl Fast for Q8_0 {
+impl Packing for Q8_0 {
     const LEN: usize = 32;
     const BYTES: usize = 34;
     const FORM: Form = SIGNED;
     const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
-        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
+    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], _minima: &mut [Floats]) {
+        put_floats(l, blocks.half(l, 0), &mut scales[0]);
+    }
+
+    #[inline(always)]
+    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
         let bytes = blocks.thirty_two(l, 2);
         for k in 0..8 {
-            put(l, bytes[k], &mut panel.steps[k]);
+            sink.put(0, k, bytes[k]);
         }
     }
 }
@@ -51,18 +56,22 @@ impl Fast for Q8_0 {
 /// `d * (code - 8)`.
 pub(super) struct Q4_0;
 
-impl Fast for Q4_0 {
+impl Packing for Q4_0 {
     const LEN: usize = 32;
     const BYTES: usize = 18;
     const FORM: Form = small(8, 8, false);
     const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
-        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
+    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], _minima: &mut [Floats]) {
+        put_floats(l, blocks.half(l, 0), &mut scales[0]);
+    }
+
+    #[inline(always)]
+    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
         let codes = nibbles(l, blocks, 2);
         for k in 0..8 {
-            put(l, codes[k], &mut panel.steps[k]);
+            sink.put(0, k, codes[k]);
         }
     }
 }
@@ -70,19 +79,23 @@ impl Fast for Q4_0 {
 /// `d * code + m`.
 pub(super) struct Q4_1;
 
-impl Fast for Q4_1 {
+impl Packing for Q4_1 {
     const LEN: usize = 32;
     const BYTES: usize = 20;
     const FORM: Form = small(0, 8, true);
     const NARROW: &'static [Narrow] = HALVES;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
-        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
-        put_floats(l, blocks.half(l, 2), &mut panel.minima[0]);
+    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], minima: &mut [Floats]) {
+        put_floats(l, blocks.half(l, 0), &mut scales[0]);
+        put_floats(l, blocks.half(l, 2), &mut minima[0]);
+    }
+
+    #[inline(always)]
+    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
         let codes = nibbles(l, blocks, 4);
         for k in 0..8 {
-            put(l, codes[k], &mut panel.steps[k]);
+            sink.put(0, k, codes[k]);
         }
     }
 }
@@ -90,41 +103,49 @@ impl Fast for Q4_1 {
 /// `d * (code - 16)`.
 pub(super) struct Q5_0;
 
-impl Fast for Q5_0 {
+impl Packing for Q5_0 {
     const LEN: usize = 32;
     const BYTES: usize = 22;
     const FORM: Form = small(16, 4, false);
     const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
-        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
-        five_bits(l, blocks.word(l, 2), nibbles(l, blocks, 6), panel);
+    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], _minima: &mut [Floats]) {
+        put_floats(l, blocks.half(l, 0), &mut scales[0]);
+    }
+
+    #[inline(always)]
+    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
+        five_bits(l, blocks.word(l, 2), nibbles(l, blocks, 6), sink);
     }
 }
 
 /// `d * code + m`.
 pub(super) struct Q5_1;
 
-impl Fast for Q5_1 {
+impl Packing for Q5_1 {
     const LEN: usize = 32;
     const BYTES: usize = 24;
     const FORM: Form = small(0, 4, true);
     const NARROW: &'static [Narrow] = HALVES;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
-        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
-        put_floats(l, blocks.half(l, 2), &mut panel.minima[0]);
-        five_bits(l, blocks.word(l, 4), nibbles(l, blocks, 8), panel);
+    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], minima: &mut [Floats]) {
+        put_floats(l, blocks.half(l, 0), &mut scales[0]);
+        put_floats(l, blocks.half(l, 2), &mut minima[0]);
+    }
+
+    #[inline(always)]
+    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
+        five_bits(l, blocks.word(l, 4), nibbles(l, blocks, 8), sink);
     }
 }
 
 /// Codes of five bits, whose fifth are the bits of `high` in order.
 #[inline(always)]
-fn five_bits<L: Lanes>(l: L, high: L::I, low: [L::I; 8], panel: PartMut<'_>) {
+fn five_bits<L: Lanes>(l: L, high: L::I, low: [L::I; 8], sink: &mut impl Sink<L>) {
     for k in 0..8 {
-        put(l, l.or(low[k], fifth_bits(l, high, 4 * k as u32)), &mut panel.steps[k]);
+        sink.put(0, k, l.or(low[k], fifth_bits(l, high, 4 * k as u32)));
     }
 }
 
@@ -134,18 +155,22 @@ pub(super) const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 1
 /// `d * IQ4[code]`.
 pub(super) struct Iq4Nl;
 
-impl Fast for Iq4Nl {
+impl Packing for Iq4Nl {
     const LEN: usize = 32;
     const BYTES: usize = 18;
     const FORM: Form = SIGNED;
     const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
-        put_floats(l, blocks.half(l, 0), &mut panel.scales[0]);
+    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], _minima: &mut [Floats]) {
+        put_floats(l, blocks.half(l, 0), &mut scales[0]);
+    }
+
+    #[inline(always)]
+    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
         let codes = nibbles(l, blocks, 2);
         for k in 0..8 {
-            put(l, l.look_up(&IQ4, codes[k]), &mut panel.steps[k]);
+            sink.put(0, k, l.look_up(&IQ4, codes[k]));
         }
     }
 }
@@ -157,24 +182,27 @@ const E2M1_BIAS: i32 = 12;
 /// `2^(e - 128) * (E2M1[code] - 12)`.
 pub(super) struct Mxfp4;
 
-impl Fast for Mxfp4 {
+impl Packing for Mxfp4 {
     const LEN: usize = 32;
     const BYTES: usize = 17;
     const FORM: Form = small(E2M1_BIAS, 4, false);
     const NARROW: &'static [Narrow] = &[Narrow { at: 0, len: 1 }];
 
     #[inline(always)]
-    fn unpack<L: Lanes>(l: L, blocks: &impl Blocks, panel: PartMut<'_>) {
-        // The exponent is moved into place as e - 1; the two that this is too small for are subnormal.
+    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], _minima: &mut [Floats]) {
+        // The exponent is moved into place as e - 1; the two that this is too small for are subnormal, one bit each.
         let e = blocks.byte(l, 0);
-        let normal = l.float(l.shl(l.sub_int(e, l.splat_int(1)), 23));
-        let half = l.mul(l.to_float(e), l.splat(f32::from_bits(0x0020_0000)));
-        let subnormal = l.add(half, l.splat(f32::from_bits(0x0020_0000)));
+        let normal = l.shl(l.sub_int(e, l.splat_int(1)), 23);
+        let subnormal = l.shl(l.add_int(e, l.splat_int(1)), 21);
         let is_subnormal = l.less(l.to_float(e), l.splat(2.0));
-        put_floats(l, l.select(is_subnormal, subnormal, normal), &mut panel.scales[0]);
+        put_floats(l, l.select(is_subnormal, l.float(subnormal), l.float(normal)), &mut scales[0]);
+    }
+
+    #[inline(always)]
+    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
         let codes = nibbles(l, blocks, 1);
         for k in 0..8 {
-            put(l, l.look_up(&E2M1, codes[k]), &mut panel.steps[k]);
+            sink.put(0, k, l.look_up(&E2M1, codes[k]));
         }
     }
 }
