@@ -1,4 +1,7 @@
 //! Rows of activations as int8.
+//!
+//! Rows stand in tiles, as many as a kernel multiplies at a time: of four inputs, all rows of a tile side by side, and so
+//! of scales and sums. A kernel then reads one stream, whatever the number of rows.
 
 use dewdrop_backend::quantize::{BLOCK, SUM};
 
@@ -7,28 +10,36 @@ use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::pool::Pool;
 
-/// Quantized rows, `[n_rows, n_in]`, with what products need of them.
+/// Quantized rows with what products need of them.
 #[derive(Default)]
 pub(crate) struct Activations {
     n_in: usize,
     n_rows: usize,
-    q: Vec<i8>,
+    /// Rows of a tile. The last tile's missing rows hold anything.
+    width: usize,
+    q: Vec<[i8; 4]>,
     scales: Vec<f32>,
-    sums16: Vec<i32>,
-    sums32: Vec<i32>,
-    scaled_sums16: Vec<f32>,
-    scaled_sums32: Vec<f32>,
+    by16: Sums,
+    by32: Sums,
 }
 
-/// A stretch of one row.
+/// Sums of groups of integers.
+#[derive(Default)]
+struct Sums {
+    plain: Vec<f32>,
+    scaled: Vec<f32>,
+}
+
+/// A stretch of a tile of rows; every slice has the rows' values of an index side by side.
 #[derive(Clone, Copy)]
-pub(crate) struct RowPart<'a> {
+pub(crate) struct Tile<'a> {
+    /// Four inputs each.
     pub(crate) q: &'a [[i8; 4]],
-    /// One per 32.
+    /// One per 32 inputs.
     pub(crate) scales: &'a [f32],
-    /// One per group.
-    pub(crate) sums: &'a [i32],
-    /// One per group: its sum times its scale, which minima are multiplied with.
+    /// One per group: the exact sum of its integers.
+    pub(crate) sums: &'a [f32],
+    /// One per group: that times its scale, which minima are multiplied with.
     pub(crate) scaled_sums: &'a [f32],
 }
 
@@ -37,28 +48,34 @@ impl Activations {
     pub(crate) fn fill(&mut self, isa: Isa, pool: &mut Pool, x: &[f32], n_in: usize) {
         assert!(n_in.is_multiple_of(BLOCK), "{n_in} inputs are no whole number of blocks of {BLOCK}");
         (self.n_in, self.n_rows) = (n_in, x.len() / n_in);
-        self.q.resize(x.len(), 0);
-        self.scales.resize(x.len() / BLOCK, 0.0);
-        self.sums16.resize(x.len() / SUM, 0);
-        self.sums32.resize(x.len() / BLOCK, 0);
-        self.scaled_sums16.resize(x.len() / SUM, 0.0);
-        self.scaled_sums32.resize(x.len() / BLOCK, 0.0);
+        // As few tiles as can be, as equal as can be.
+        self.width = self.n_rows.div_ceil(self.n_rows.div_ceil(isa.tile_rows()).max(1)).max(1);
+        let n = self.n_tiles() * self.width * n_in;
+        self.q.resize(n / 4, [0; 4]);
+        self.scales.resize(n / BLOCK, 0.0);
+        for (sums, group) in [(&mut self.by16, SUM), (&mut self.by32, BLOCK)] {
+            sums.plain.resize(n / group, 0.0);
+            sums.scaled.resize(n / group, 0.0);
+        }
+        let width = self.width;
         let (q, scales) = (Disjoint::new(&mut self.q), Disjoint::new(&mut self.scales));
-        let (sums16, sums32) = (Disjoint::new(&mut self.sums16), Disjoint::new(&mut self.sums32));
-        let scaled_sums16 = Disjoint::new(&mut self.scaled_sums16);
-        let scaled_sums32 = Disjoint::new(&mut self.scaled_sums32);
-        pool.run(self.n_rows, &|_, row| {
-            let of_row = |unit: usize| row * n_in / unit..(row + 1) * n_in / unit;
-            // SAFETY: a row's parts are this task's alone.
+        let (plain16, scaled16) = (Disjoint::new(&mut self.by16.plain), Disjoint::new(&mut self.by16.scaled));
+        let (plain32, scaled32) = (Disjoint::new(&mut self.by32.plain), Disjoint::new(&mut self.by32.scaled));
+        pool.run(self.n_rows.div_ceil(width), &|_, tile| {
+            let part = |unit: usize| tile * width * n_in / unit..(tile + 1) * width * n_in / unit;
+            let rows = tile * width * n_in..x.len().min((tile + 1) * width * n_in);
+            // SAFETY: a tile's parts are this task's alone.
             let job = unsafe {
                 Quantize {
-                    x: &x[of_row(1)],
-                    q: q.part(of_row(1)),
-                    scales: scales.part(of_row(BLOCK)),
-                    sums16: sums16.part(of_row(SUM)),
-                    sums32: sums32.part(of_row(BLOCK)),
-                    scaled_sums16: scaled_sums16.part(of_row(SUM)),
-                    scaled_sums32: scaled_sums32.part(of_row(BLOCK)),
+                    x: &x[rows],
+                    n_in,
+                    width,
+                    q: q.part(part(4)),
+                    scales: scales.part(part(BLOCK)),
+                    sums16: plain16.part(part(SUM)),
+                    scaled_sums16: scaled16.part(part(SUM)),
+                    sums32: plain32.part(part(BLOCK)),
+                    scaled_sums32: scaled32.part(part(BLOCK)),
                 }
             };
             isa.run(job);
@@ -73,19 +90,25 @@ impl Activations {
         self.n_in
     }
 
-    /// `n` inputs of a row from `first` on, a multiple of 32 both, with sums of each `group`.
+    /// Rows of a tile.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    pub(crate) fn n_tiles(&self) -> usize {
+        self.n_rows.div_ceil(self.width)
+    }
+
+    /// `n` inputs of a tile from `first` on, a multiple of 32 both, with sums of each `group`.
     #[inline(always)]
-    pub(crate) fn part(&self, row: usize, first: usize, n: usize, group: usize) -> RowPart<'_> {
-        let at = row * self.n_in + first;
-        let (sums, scaled_sums) = match group {
-            SUM => (&self.sums16, &self.scaled_sums16),
-            _ => (&self.sums32, &self.scaled_sums32),
-        };
-        RowPart {
-            q: self.q[at..at + n].as_chunks().0,
+    pub(crate) fn tile(&self, tile: usize, first: usize, n: usize, group: usize) -> Tile<'_> {
+        let (at, n) = ((tile * self.n_in + first) * self.width, n * self.width);
+        let sums = if group == SUM { &self.by16 } else { &self.by32 };
+        Tile {
+            q: &self.q[at / 4..(at + n) / 4],
             scales: &self.scales[at / BLOCK..(at + n) / BLOCK],
-            sums: &sums[at / group..(at + n) / group],
-            scaled_sums: &scaled_sums[at / group..(at + n) / group],
+            sums: &sums.plain[at / group..(at + n) / group],
+            scaled_sums: &sums.scaled[at / group..(at + n) / group],
         }
     }
 }

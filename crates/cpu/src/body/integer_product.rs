@@ -1,8 +1,8 @@
 //! A panel of sixteen channels times quantized rows: the kernel under all quantized matrices.
 
-use crate::activations::{Activations, RowPart};
+use crate::activations::{Activations, Tile};
 use crate::disjoint::Disjoint;
-use crate::lanes::{Floats, Job, Lanes};
+use crate::lanes::{Bytes, Floats, Job, Lanes};
 use crate::panel::{CHANNELS, Form, Part, Range};
 
 /// Where a product's values go: `[n_rows, n_out]`, of which this one owns some columns.
@@ -119,51 +119,57 @@ impl<const MINIMA: bool, const SMALL: bool> Job for Product<'_, MINIMA, SMALL> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let n_rows = self.activations.n_rows();
-        let mut row = 0;
-        while row < n_rows {
-            row += match n_rows - row {
-                1 => self.rows::<L, 1>(l, row),
-                2 => self.rows::<L, 2>(l, row),
-                3 => self.rows::<L, 3>(l, row),
-                left if left < 8 || L::TILE_ROWS < 8 => self.rows::<L, 4>(l, row),
-                _ => self.rows::<L, 8>(l, row),
-            };
+        for tile in 0..self.activations.n_tiles() {
+            match self.activations.width() {
+                1 => self.tile::<L, 1>(l, tile),
+                2 => self.tile::<L, 2>(l, tile),
+                3 => self.tile::<L, 3>(l, tile),
+                4 => self.tile::<L, 4>(l, tile),
+                5 if L::TILE_ROWS > 4 => self.tile::<L, 5>(l, tile),
+                6 if L::TILE_ROWS > 4 => self.tile::<L, 6>(l, tile),
+                7 if L::TILE_ROWS > 4 => self.tile::<L, 7>(l, tile),
+                8 if L::TILE_ROWS > 4 => self.tile::<L, 8>(l, tile),
+                width => unreachable!("tiles of {width} rows"),
+            }
         }
     }
 }
 
 impl<const MINIMA: bool, const SMALL: bool> Product<'_, MINIMA, SMALL> {
-    /// A tile of `ROWS` rows; yields their number.
     #[inline(always)]
-    fn rows<L: Lanes, const ROWS: usize>(&self, l: L, first_row: usize) -> usize {
+    fn tile<L: Lanes, const ROWS: usize>(&self, l: L, tile: usize) {
         let n_inputs = 4 * self.panel.steps.len();
-        let mut rows = [self.activations.part(first_row, self.first_input, n_inputs, self.group); ROWS];
-        for r in 1..ROWS {
-            rows[r] = self.activations.part(first_row + r, self.first_input, n_inputs, self.group);
-        }
-        let values = self.tile(l, &rows);
-        for r in 0..ROWS {
+        let x = self.activations.tile(tile, self.first_input, n_inputs, self.group);
+        let values = self.values::<L, ROWS>(l, x);
+        let first_row = tile * ROWS;
+        for r in 0..ROWS.min(self.activations.n_rows() - first_row) {
             // SAFETY: the columns are this task's alone (`product`'s contract).
             unsafe { self.target.put(first_row + r, values[r]) };
         }
-        ROWS
     }
 
     /// A span's values: a chain over groups.
     #[inline(always)]
-    fn tile<L: Lanes, const ROWS: usize>(&self, l: L, rows: &[RowPart<'_>; ROWS]) -> [Floats; ROWS] {
+    fn values<L: Lanes, const ROWS: usize>(&self, l: L, x: Tile<'_>) -> [Floats; ROWS] {
+        let n_steps = self.group / 4;
+        let bias = l.splat(if SMALL { -self.bias } else { -L::WIDE_BIAS } as f32);
+        let has_bias = !SMALL && L::WIDE_BIAS != 0 || SMALL && !MINIMA;
+        let (scales, _) = x.scales.as_chunks::<ROWS>();
+        let (sums, scaled_sums) = (x.sums.as_chunks::<ROWS>().0, x.scaled_sums.as_chunks::<ROWS>().0);
+        let steps = self.panel.steps.chunks_exact(n_steps).zip(x.q.chunks_exact(n_steps * ROWS));
         let mut acc = [l.splat(0.0); ROWS];
-        for (g, weight_scales) in self.panel.scales.iter().enumerate() {
-            let sums = self.integer_sums(l, g, rows);
-            let weight_scales = l.load(&weight_scales.0);
+        for (g, (steps, q)) in steps.enumerate() {
+            let products = self.integer_sums::<L, ROWS>(l, steps, q);
+            let (weight_scales, s) = (l.load(&self.panel.scales[g].0), &scales[g * self.group / 32]);
             for r in 0..ROWS {
-                let s = rows[r].scales[g * self.group / 32];
-                let sum = l.to_float(sums[r]);
-                acc[r] = l.fma(sum, l.mul(weight_scales, l.splat(s)), acc[r]);
+                let mut sum = l.to_float(products[r]);
+                if has_bias {
+                    // All whole and below 2^24, so exact.
+                    sum = l.fma(bias, l.splat(sums[g][r]), sum);
+                }
+                acc[r] = l.fma(sum, l.mul(weight_scales, l.splat(s[r])), acc[r]);
                 if MINIMA {
-                    let minima = l.load(&self.panel.minima[g].0);
-                    acc[r] = l.fma(minima, l.splat(rows[r].scaled_sums[g]), acc[r]);
+                    acc[r] = l.fma(l.load(&self.panel.minima[g].0), l.splat(scaled_sums[g][r]), acc[r]);
                 }
             }
         }
@@ -174,47 +180,35 @@ impl<const MINIMA: bool, const SMALL: bool> Product<'_, MINIMA, SMALL> {
         values
     }
 
-    /// Exact sums of one group's products.
+    /// Exact sums of one group's products, but for the bias.
     #[inline(always)]
     fn integer_sums<L: Lanes, const ROWS: usize>(
         &self,
         l: L,
-        g: usize,
-        rows: &[RowPart<'_>; ROWS],
+        steps: &[Bytes],
+        q: &[[i8; 4]],
     ) -> [L::I; ROWS] {
-        let bias = if SMALL { self.bias } else { L::WIDE_BIAS };
-        let n_steps = self.group / 4;
-        let steps = &self.panel.steps[g * n_steps..][..n_steps];
         let mut sums = [l.splat_int(0); ROWS];
-        let mut q = [&rows[0].q[..0]; ROWS];
-        for r in 0..ROWS {
-            q[r] = &rows[r].q[g * n_steps..][..n_steps];
-            if bias != 0 {
-                sums[r] = l.splat_int(-bias * rows[r].sums[g]);
-            }
-        }
         if !SMALL {
-            for k in 0..n_steps {
-                let weights = l.load_bytes(&steps[k].0);
+            for (step, q) in steps.iter().zip(q.as_chunks::<ROWS>().0) {
+                let weights = l.load_bytes(&step.0);
                 for r in 0..ROWS {
-                    sums[r] = l.wide_products(sums[r], weights, four(l, q[r][k]));
+                    sums[r] = l.wide_products(sums[r], weights, four(l, q[r]));
                 }
             }
             return sums;
         }
-        let mut first = 0;
-        while first < n_steps {
+        for (steps, q) in steps.chunks_exact(self.steps).zip(q.chunks_exact(self.steps * ROWS)) {
             let mut partial = [l.no_products(); ROWS];
-            for k in first..first + self.steps {
-                let weights = l.load_bytes(&steps[k].0);
+            for (step, q) in steps.iter().zip(q.as_chunks::<ROWS>().0) {
+                let weights = l.load_bytes(&step.0);
                 for r in 0..ROWS {
-                    partial[r] = l.products(partial[r], weights, four(l, q[r][k]));
+                    partial[r] = l.products(partial[r], weights, four(l, q[r]));
                 }
             }
             for r in 0..ROWS {
                 sums[r] = l.widen(sums[r], partial[r]);
             }
-            first += self.steps;
         }
         sums
     }
@@ -223,5 +217,10 @@ impl<const MINIMA: bool, const SMALL: bool> Product<'_, MINIMA, SMALL> {
 /// Four activations, for all channels.
 #[inline(always)]
 pub(crate) fn four<L: Lanes>(l: L, q: [i8; 4]) -> L::I {
-    l.splat_int(i32::from_le_bytes(q.map(i8::cast_unsigned)))
+    l.splat_int(i32::from_le_bytes([
+        q[0].cast_unsigned(),
+        q[1].cast_unsigned(),
+        q[2].cast_unsigned(),
+        q[3].cast_unsigned(),
+    ]))
 }

@@ -2,7 +2,7 @@
 
 use dewdrop_backend::BackendError;
 
-use crate::lanes::Job;
+use crate::lanes::{Job, Lanes};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -66,6 +66,20 @@ impl Isa {
             Isa::Neon(_) => "neon",
             Isa::Portable(_) => "portable",
         }
+    }
+
+    /// Rows that a product's tile has at most.
+    pub(crate) fn tile_rows(self) -> usize {
+        struct TileRows;
+        impl Job for TileRows {
+            type Output = usize;
+
+            #[inline(always)]
+            fn run<L: Lanes>(self, _: L) -> usize {
+                L::TILE_ROWS
+            }
+        }
+        self.run(TileRows)
     }
 
     /// Runs a job with this instruction set enabled.

@@ -131,7 +131,7 @@ impl Multiply<'_> {
             };
             let source = self.source(&channels, first, n);
             if let (Source::Panels(bytes), 1) = (&source, x.n_rows()) {
-                let y = row(self.isa, RowPanels { bytes, x: x.part(0, first, n, form.group) });
+                let y = row(self.isa, RowPanels { bytes, x: x.tile(0, first, n, form.group) });
                 // SAFETY: by the caller.
                 unsafe { target.put(0, y) };
                 continue;

@@ -134,11 +134,11 @@ proptest! {
             let mut got = Activations::default();
             got.fill(isa, &mut Pool::new(1), &x, x.len());
             for group in [16, 32] {
-                let part = got.part(0, 0, x.len(), group);
-                prop_assert_eq!(part.q.as_flattened(), &want.q[..]);
+                let tile = got.tile(0, 0, x.len(), group);
+                prop_assert_eq!(tile.q.as_flattened(), &want.q[..]);
                 for g in 0..x.len() / group {
-                    let scale = part.scales[g * group / 32];
-                    let sum = part.sums[g] as f32 * scale;
+                    let scale = tile.scales[g * group / 32];
+                    let sum = tile.scaled_sums[g];
                     prop_assert!(scale.to_bits() == want.scale(group, g).to_bits() || scale.is_nan());
                     prop_assert!(sum.to_bits() == want.group_sum(group, g).to_bits() || scale.is_nan());
                     prop_assert_eq!(scale.is_nan(), want.scale(group, g).is_nan());

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::blocks::{Blocks, PanelBlocks};
 use super::{MAX_GROUPS, Packing, Sink};
-use crate::activations::RowPart;
+use crate::activations::Tile;
 use crate::body::integer_product::four;
 use crate::isa::Isa;
 use crate::lanes::{Floats, Job, Lanes};
@@ -14,7 +14,8 @@ use crate::panel::{CHANNELS, Range};
 pub(crate) struct RowPanels<'a> {
     /// Rearranged blocks.
     pub(crate) bytes: &'a [u8],
-    pub(crate) x: RowPart<'a>,
+    /// A tile of this row alone.
+    pub(crate) x: Tile<'a>,
 }
 
 /// The span's value of each channel.
@@ -66,11 +67,12 @@ impl<P: Packing> Multiply<'_, P> {
                     Range::Signed => L::WIDE_BIAS,
                     Range::Small { bias, .. } => bias,
                 };
-                let mut sum = dot.sums[i];
+                let mut sum = l.to_float(dot.sums[i]);
                 if bias != 0 {
-                    sum = l.sub_int(sum, l.splat_int(bias * x.sums[first + g]));
+                    // All whole and below 2^24, so exact.
+                    sum = l.fma(l.splat(-bias as f32), l.splat(x.sums[first + g]), sum);
                 }
-                l.store(l.to_float(sum), &mut sums[g].0);
+                l.store(sum, &mut sums[g].0);
             }
         }
         for g in 0..n_groups {
