@@ -42,3 +42,25 @@ fn quantized_weights_are_not_quantized_again() {
     let refused = run(&["convert", small, "-o", smaller, "--type", "Q4_0"]);
     insta::assert_snapshot!(shown_in(folder.path(), &refused));
 }
+
+/// As on a full disk: the system takes no more than the first kilobyte or half of it.
+#[cfg(unix)]
+#[test]
+fn a_file_that_cannot_be_written_whole_is_not_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = alphabet::write(folder.path(), Template::None);
+    let output = folder.path().join("out").join("small.gguf");
+    std::fs::create_dir(folder.path().join("out")).expect("a folder");
+    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
+    let converted = std::process::Command::new("sh")
+        .args(["-c", limited, "sh", env!("CARGO_BIN_EXE_dewdrop"), "convert", "--type", "F32"])
+        .arg(&source)
+        .arg("-o")
+        .arg(&output)
+        .output()
+        .expect("sh runs");
+    let shown = shown_in(folder.path(), &converted);
+    assert!(shown.starts_with("exit 1\n--- stderr\nerror: DIR/out/small.gguf: write of "), "{shown}");
+    let left = std::fs::read_dir(folder.path().join("out")).expect("a folder").count();
+    assert_eq!(left, 0, "{shown}");
+}
