@@ -10,7 +10,9 @@ fn paths(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn documents_name_files_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/arithmetic.md"] {
+    for document in
+        ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/arithmetic.md", "docs/performance.md"]
+    {
         let text = std::fs::read_to_string(root.join(document)).expect("the document lies in the repository");
         for path in paths(&text) {
             assert!(root.join(path).exists(), "{document} names `{path}`, which does not exist");

@@ -4,7 +4,8 @@ mod support;
 
 use support::{run, shown, stdout};
 
-const COMMANDS: [&str; 8] = ["run", "chat", "inspect", "tokenize", "convert", "eval", "completions", "man"];
+const COMMANDS: [&str; 9] =
+    ["run", "chat", "inspect", "tokenize", "convert", "eval", "bench", "completions", "man"];
 
 #[test]
 fn the_list_of_commands() {

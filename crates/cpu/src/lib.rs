@@ -18,6 +18,7 @@ mod cpu;
 mod disjoint;
 mod isa;
 mod lanes;
+pub mod limits;
 mod loaded;
 mod op;
 mod panel;

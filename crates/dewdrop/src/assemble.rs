@@ -11,8 +11,11 @@ use dewdrop_store::{Checkpoint, Store, WeightSource};
 
 use crate::{Choice, Error, Model, Options};
 
-/// A core that runs the model of a checkpoint.
-pub(crate) fn core(checkpoint: Arc<Checkpoint>, model: &Model, options: &Options) -> Result<Core, Error> {
+/// A core that runs the model of a checkpoint, for measurements that go below sessions.
+///
+/// # Errors
+/// If the backend cannot be had.
+pub fn assemble(checkpoint: Arc<Checkpoint>, model: &Model, options: &Options) -> Result<Core, Error> {
     let backend = backend(model.program.clone(), options)?;
     let sections = model.claims.sections.iter().map(|claims| claims.iter().map(weight_source).collect());
     let store = Store::new(checkpoint, sections.collect(), options.residency);

@@ -6,7 +6,7 @@ use crate::Error;
 
 /// Opens the built-in model, where it lies in the program's own image.
 #[cfg(feature = "built-in")]
-pub(crate) fn open() -> Result<Checkpoint, Error> {
+pub fn built_in() -> Result<Checkpoint, Error> {
     /// Aligned for any vector load, as `include_bytes` alone is not.
     #[repr(C, align(64))]
     struct Aligned<T: ?Sized>(T);
@@ -17,6 +17,6 @@ pub(crate) fn open() -> Result<Checkpoint, Error> {
 
 /// Says that there is none.
 #[cfg(not(feature = "built-in"))]
-pub(crate) fn open() -> Result<Checkpoint, Error> {
+pub fn built_in() -> Result<Checkpoint, Error> {
     Err(Error::NoBuiltIn)
 }

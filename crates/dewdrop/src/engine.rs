@@ -35,7 +35,7 @@ impl Engine {
 
     /// Opens the model that is built into the program (feature `built-in`).
     pub fn built_in(options: Options) -> Result<Engine, Error> {
-        Self::from_checkpoint(built_in::open()?, options)
+        Self::from_checkpoint(built_in()?, options)
     }
 
     /// Makes an engine of files that are open already.
@@ -49,7 +49,7 @@ impl Engine {
             n_choices: language.n_choices().min(model.descriptor.n_vocab),
         };
         let checkpoint = Arc::new(checkpoint);
-        let core = assemble::core(checkpoint.clone(), &model, &options)?;
+        let core = assemble(checkpoint.clone(), &model, &options)?;
         let backend_name = core.backend_name();
         let core = SharedCore::new(core);
         Ok(Engine(Arc::new(Inner { checkpoint, model, language, core, backend_name, limits })))

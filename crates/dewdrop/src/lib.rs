@@ -38,6 +38,8 @@ mod recognize;
 mod session;
 mod stop;
 
+pub use assemble::assemble;
+pub use built_in::built_in;
 pub use dewdrop_backend::{Arithmetic, KvType};
 pub use dewdrop_engine::{Batch, Cancel, EngineError, Finish, Logprobs, Sampling, SamplingError, Stats};
 pub use dewdrop_store::{Checkpoint, CheckpointKind, Residency};

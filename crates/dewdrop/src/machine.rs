@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::thread::available_parallelism;
 
+pub use dewdrop_cpu::limits;
+
 /// Physical cores that this process may use: decode is bound by memory, where a core's second thread does not help.
 pub fn physical_cores() -> usize {
     let logical = available_parallelism().map_or(1, usize::from);
@@ -15,6 +17,11 @@ pub fn physical_cores() -> usize {
 /// The most memory this process has held at once, in bytes, as the kernel counts it (mapped file pages included).
 pub fn peak_memory() -> Option<u64> {
     kilobytes(&read("/proc/self/status")?, "VmHWM:").map(|kilobytes| kilobytes * 1024)
+}
+
+/// Memory that a program could still take without swapping, in bytes.
+pub fn available_memory() -> Option<u64> {
+    kilobytes(&read("/proc/meminfo")?, "MemAvailable:").map(|kilobytes| kilobytes * 1024)
 }
 
 /// Distinct groups of hardware threads that share a core.
@@ -57,5 +64,6 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn linux_counts_memory() {
         assert!(peak_memory().is_some_and(|bytes| bytes > 1 << 16));
+        assert!(available_memory().is_some_and(|bytes| bytes > 1 << 16));
     }
 }

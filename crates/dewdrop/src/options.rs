@@ -54,11 +54,13 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(crate) fn n_threads(&self) -> usize {
+    /// Threads that compute.
+    pub fn n_threads(&self) -> usize {
         self.threads.unwrap_or_else(machine::physical_cores).max(1)
     }
 
-    pub(crate) fn kv_type(&self) -> KvType {
+    /// How keys and values are kept.
+    pub fn kv_type(&self) -> KvType {
         self.kv.unwrap_or(match self.arithmetic {
             Arithmetic::Quantized => KvType::F16,
             Arithmetic::Exact => KvType::F32,

@@ -1,6 +1,10 @@
-//! Converting and evaluating models.
+//! Converting, evaluating and measuring models.
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod convert;
 pub mod evaluate;
+mod output;
+
+pub use output::OutputError;

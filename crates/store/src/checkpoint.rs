@@ -105,6 +105,11 @@ impl Checkpoint {
         &self.sources
     }
 
+    /// Weights of all tensors.
+    pub fn n_weights(&self) -> u64 {
+        self.tensors.values().map(|tensor| tensor.n_weights() as u64).sum()
+    }
+
     /// Where a tensor's bytes come from.
     pub(crate) fn source(&self, tensor: &TensorInfo) -> &Source {
         &self.sources[tensor.file]

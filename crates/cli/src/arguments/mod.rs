@@ -7,9 +7,9 @@ mod text;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{chat, completions, convert, eval, inspect, man, run, tokenize};
+use crate::command::{bench, chat, completions, convert, eval, inspect, man, run, tokenize};
 
-pub(crate) use model::ModelArguments;
+pub(crate) use model::{BUILT_IN, Kv, ModelArguments};
 pub(crate) use number::positive;
 pub(crate) use sampling::SamplingArguments;
 pub(crate) use text::{TextArguments, read_text, without_last_newline};
@@ -34,6 +34,7 @@ pub(crate) enum Command {
     Tokenize(tokenize::TokenizeArguments),
     Convert(convert::ConvertArguments),
     Eval(eval::EvalArguments),
+    Bench(Box<bench::BenchArguments>),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
 }

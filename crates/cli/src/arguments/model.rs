@@ -10,7 +10,7 @@ use crate::command::describe;
 use crate::outcome::WrongUsage;
 
 /// What the built-in model is called in reports.
-const BUILT_IN: &str = "built-in";
+pub(crate) const BUILT_IN: &str = "built-in";
 
 /// The model and how it is computed.
 #[derive(Args, Debug)]
@@ -53,8 +53,9 @@ pub(crate) struct ModelArguments {
     verbose: bool,
 }
 
+/// How keys and values are kept.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kv {
+pub(crate) enum Kv {
     F16,
     F32,
 }
@@ -65,6 +66,15 @@ enum Backend {
     Cpu,
     /// Plain loops that define the right bits
     Oracle,
+}
+
+impl From<Kv> for KvType {
+    fn from(kv: Kv) -> Self {
+        match kv {
+            Kv::F16 => KvType::F16,
+            Kv::F32 => KvType::F32,
+        }
+    }
 }
 
 impl ModelArguments {
@@ -111,10 +121,7 @@ impl ModelArguments {
         if self.exact_math {
             options.arithmetic = Arithmetic::Exact;
         }
-        options.kv = self.kv.map(|kv| match kv {
-            Kv::F16 => KvType::F16,
-            Kv::F32 => KvType::F32,
-        });
+        options.kv = self.kv.map(KvType::from);
         options.chunk = self.chunk.unwrap_or(options.chunk);
         Ok(options)
     }

@@ -45,7 +45,8 @@ pub(super) fn meant(name: &str, shape: &[usize], asked: BlockType, choice: Choic
     }
 }
 
-fn is_small(name: &str) -> bool {
+/// Whether a matrix stays F32 by its GGUF name.
+pub(crate) fn is_small(name: &str) -> bool {
     name.ends_with("_norm.weight")
         || name.ends_with("ssm_conv1d.weight")
         || name.ends_with("shortconv.conv.weight")
@@ -79,7 +80,7 @@ pub fn fallback(meant: BlockType, row_len: usize) -> BlockType {
 }
 
 /// `general.file_type`: a number for the whole file, by the type that was asked for. llama.cpp's `llama_ftype`.
-pub(super) fn file_type(asked: BlockType) -> u32 {
+pub(crate) fn file_type(asked: BlockType) -> u32 {
     use BlockType::{
         BF16, F16, F32, IQ4_NL, IQ4_XS, MXFP4, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0,
     };

@@ -1,12 +1,13 @@
 //! Why a conversion failed.
 
-use std::io;
 use std::path::PathBuf;
 
 use dewdrop_format::FormatError;
 use dewdrop_model::ModelError;
 use dewdrop_store::StoreError;
 use dewdrop_text::TextError;
+
+use crate::OutputError;
 
 /// Why a conversion failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +36,8 @@ pub enum ConvertError {
     #[error("GGUF cannot say {what}, so the converted file would be another model")]
     Unspeakable { what: String },
     /// The operating system refused something about the output.
-    #[error("{path}: {action} failed", path = path.display())]
-    Output { path: PathBuf, action: &'static str, source: io::Error },
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// It was asked to end.
     #[error("the conversion was cancelled")]
     Cancelled,

@@ -6,7 +6,7 @@ use dewdrop_model::{Attention, Descriptor, Family, Mixer, Scaling, Yarn};
 use serde_json::Value;
 
 /// The layout of quantized blocks that `general.quantization_version` names; there has been no other for years.
-pub(super) const QUANTIZATION_VERSION: u32 = 2;
+pub(crate) const QUANTIZATION_VERSION: u32 = 2;
 
 /// Period of layers that see all positions that readers of gemma 3 assume.
 const GEMMA_PERIOD: usize = 6;
@@ -18,7 +18,7 @@ const QWEN_INTERVAL: u32 = 4;
 const SECTIONS: [i32; 4] = [11, 11, 10, 0];
 
 /// Keys under `general.`.
-pub(super) fn general(
+pub(crate) fn general(
     metadata: &mut Metadata,
     model: &Descriptor,
     name: &str,
@@ -41,7 +41,7 @@ pub(super) fn general(
 }
 
 /// Keys under the architecture's name.
-pub(super) fn architecture(metadata: &mut Metadata, model: &Descriptor, config: &Value) {
+pub(crate) fn architecture(metadata: &mut Metadata, model: &Descriptor, config: &Value) {
     let mut keys = Keys { metadata, prefix: architecture_name(model) };
     sizes(&mut keys, model);
     attention(&mut keys, model);

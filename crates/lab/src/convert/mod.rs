@@ -6,14 +6,13 @@
 //!
 //! Names, keys and values are those of llama.cpp's converter, so that its files and these can be exchanged.
 
-mod block_types;
+pub(crate) mod block_types;
 mod change;
 mod draft;
 mod error;
-mod keys;
-mod output;
+pub(crate) mod keys;
 mod plan;
-mod rope_factors;
+pub(crate) mod rope_factors;
 mod spoken;
 mod strip;
 
@@ -28,6 +27,8 @@ pub use block_types::{Choice, fallback};
 pub use error::ConvertError;
 
 use plan::{Data, Plan, Tensor};
+
+use crate::output::write_atomically;
 
 /// How a conversion is carried out. None of it but [`Choice`] and the name changes a byte of the result.
 #[derive(Clone, Debug)]
@@ -75,7 +76,7 @@ pub fn convert(
 ) -> Result<Report, ConvertError> {
     let checkpoint = Checkpoint::open(source)?;
     let plan = Plan::new(&checkpoint, output, block_type, &options)?;
-    output::write_atomically(output, |file| write(&checkpoint, &plan, &options, file, progress))?;
+    write_atomically(output, |file| write(&checkpoint, &plan, &options, file, progress))?;
     Ok(Report { n_tensors: plan.tensors.len(), fallbacks: plan.fallbacks })
 }
 

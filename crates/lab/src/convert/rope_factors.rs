@@ -7,7 +7,7 @@ use dewdrop_model::{RopeLaw, Scaling};
 /// What each frequency is divided by; none where the scaling has a key of its own.
 ///
 /// In singles and in the order of operations of llama.cpp's converter, so that the bits are the same.
-pub(super) fn of(law: &RopeLaw) -> Option<Vec<f32>> {
+pub(crate) fn of(law: &RopeLaw) -> Option<Vec<f32>> {
     let Scaling::Llama3 { factor, low, high, original } = law.scaling else { return None };
     let [factor, low, high, original] = [factor, low, high, original].map(|number| number as f32);
     let of_pair = |pair: usize| {

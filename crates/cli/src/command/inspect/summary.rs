@@ -15,7 +15,7 @@ pub(super) fn table(checkpoint: &Checkpoint) -> Table {
     line("format", container(checkpoint));
     let n_files = checkpoint.files().count();
     line("size", format!("{} in {}", units::bytes(checkpoint.total_bytes()), units::plural(n_files, "file")));
-    line("parameters", units::count(n_weights(checkpoint)));
+    line("parameters", units::count(checkpoint.n_weights()));
     match recognize(checkpoint) {
         Err(error) => line("model", format!("cannot be run: {error}")),
         Ok(model) => {
@@ -44,7 +44,7 @@ pub(super) fn record(checkpoint: &Checkpoint) -> Value {
         "format": container(checkpoint),
         "files": checkpoint.files().count(),
         "bytes": checkpoint.total_bytes(),
-        "parameters": n_weights(checkpoint),
+        "parameters": checkpoint.n_weights(),
         "unsupported": checkpoint.unsupported,
         "model": model,
     })
@@ -55,10 +55,6 @@ fn container(checkpoint: &Checkpoint) -> String {
         CheckpointKind::Gguf(file) => format!("GGUF version {}, alignment {}", file.version, file.alignment),
         CheckpointKind::HuggingFace { .. } => "safetensors".into(),
     }
-}
-
-fn n_weights(checkpoint: &Checkpoint) -> u64 {
-    checkpoint.tensors.values().map(|tensor| tensor.n_weights() as u64).sum()
 }
 
 fn overview(model: &Descriptor) -> String {

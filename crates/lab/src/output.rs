@@ -2,11 +2,19 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::ConvertError;
+/// The operating system refused something about a file that is being written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {action} failed", path = path.display())]
+#[expect(missing_docs, reason = "the message says what its fields are")]
+pub struct OutputError {
+    pub path: PathBuf,
+    pub action: &'static str,
+    pub source: io::Error,
+}
 
 /// Bytes gathered before the operating system is asked to write.
 const BUFFER: usize = 1 << 20;
@@ -14,11 +22,11 @@ const BUFFER: usize = 1 << 20;
 /// Lets `write` fill a new file, and gives it the name `path` once it is complete and safe on its medium.
 ///
 /// The new file lies in the folder of `path` meanwhile, since only names within one file system can change at once.
-pub(super) fn write_atomically(
+pub(crate) fn write_atomically<E: From<OutputError>>(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), ConvertError>,
-) -> Result<(), ConvertError> {
-    let failed = |action| move |source| ConvertError::Output { path: path.to_owned(), action, source };
+    write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<(), E> {
+    let failed = |action| move |source| OutputError { path: path.to_owned(), action, source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = new_file(folder).map_err(failed("creating a file beside it"))?;
     let mut buffered = BufWriter::with_capacity(BUFFER, file.as_file_mut());
@@ -27,7 +35,7 @@ pub(super) fn write_atomically(
     drop(buffered);
     file.as_file().sync_all().map_err(failed("syncing"))?;
     file.persist(path).map_err(|error| failed("renaming the complete file to this name")(error.error))?;
-    sync_folder(folder).map_err(failed("syncing its folder"))
+    Ok(sync_folder(folder).map_err(failed("syncing its folder"))?)
 }
 
 /// A temporary file with the rights of ordinary files: it is going to be one.
@@ -50,6 +58,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::convert::ConvertError;
 
     fn names(folder: &Path) -> Vec<String> {
         let names =
@@ -80,7 +89,7 @@ mod tests {
         fs::write(&path, "before").unwrap();
         write_atomically(&path, |file| {
             file.write_all(b"after").unwrap();
-            Ok(())
+            Ok::<_, ConvertError>(())
         })
         .unwrap();
         assert_eq!(
@@ -91,7 +100,8 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_named() {
-        let error = write_atomically(Path::new("/nowhere/model.gguf"), |_| Ok(())).unwrap_err();
+        let error =
+            write_atomically(Path::new("/nowhere/model.gguf"), |_| Ok::<_, OutputError>(())).unwrap_err();
         assert_eq!(error.to_string(), "/nowhere/model.gguf: creating a file beside it failed");
     }
 }
