@@ -24,7 +24,7 @@ const N_IN: usize = 4096;
 /// Times what one row reads: several times the last cache.
 const BYTES: usize = 160 << 20;
 /// Channels that many rows are multiplied with.
-const N_OUT_MANY: usize = 256;
+const N_OUT_MANY: usize = 2048;
 
 /// How long one figure is measured: the best of many short passes is little moved by what else a machine does.
 const ENOUGH: Duration = Duration::from_millis(400);

@@ -49,7 +49,8 @@ impl Activations {
         assert!(n_in.is_multiple_of(BLOCK), "{n_in} inputs are no whole number of blocks of {BLOCK}");
         (self.n_in, self.n_rows) = (n_in, x.len() / n_in);
         // As few tiles as can be, as equal as can be.
-        self.width = self.n_rows.div_ceil(self.n_rows.div_ceil(isa.tile_rows()).max(1)).max(1);
+        let (tile_rows, _) = isa.tile();
+        self.width = self.n_rows.div_ceil(self.n_rows.div_ceil(tile_rows).max(1)).max(1);
         let n = self.n_tiles() * self.width * n_in;
         self.q.resize(n / 4, [0; 4]);
         self.scales.resize(n / BLOCK, 0.0);

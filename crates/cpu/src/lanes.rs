@@ -35,8 +35,11 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
 
     /// What [`Lanes::wide_products`] adds to signed weights: its sums are too large by this times the activations' sum.
     const WIDE_BIAS: i32;
-    /// Rows of a product's tile, 4 or 8: as many as there are registers for.
+    /// Whether [`Lanes::products`] sums in 32 bits, so that nothing needs to be widened on the way.
+    const WHOLE: bool;
+    /// Rows and panels of a product's tile, as many as there are registers for: at most 6, at most 2.
     const TILE_ROWS: usize;
+    const PANELS: usize;
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; 16]) -> Self::F;

@@ -29,7 +29,7 @@ pub(crate) enum Range {
     /// Any signed bytes.
     Signed,
     /// Unsigned bytes that are the weights plus `bias`, so small that the products of two neighbours, summed over
-    /// `steps` (8, 4 or 2) steps, fit into 16 signed bits: not above 15, 31 or 63.
+    /// `steps` (8, 4 or 2) steps, fit into 16 signed bits: not above 15, 31 or 63. No bias beside minima.
     Small { bias: i32, steps: usize },
 }
 
@@ -40,15 +40,17 @@ pub(crate) struct Panel {
     minima: [Floats; SPAN / MIN_GROUP],
 }
 
-impl Panel {
-    pub(crate) fn new() -> Box<Panel> {
+impl Default for Box<Panel> {
+    fn default() -> Self {
         Box::new(Panel {
             steps: [Bytes::ZERO; SPAN / 4],
             scales: [Floats::ZERO; SPAN / MIN_GROUP],
             minima: [Floats::ZERO; SPAN / MIN_GROUP],
         })
     }
+}
 
+impl Panel {
     /// The first `n_inputs`, to be written.
     pub(crate) fn part_mut(&mut self, form: Form, n_inputs: usize) -> PartMut<'_> {
         let n_groups = n_inputs / form.group;

@@ -1,8 +1,9 @@
-//! A panel of sixteen channels times quantized rows: the kernel under all quantized matrices.
+//! Panels of sixteen channels times quantized rows: the kernel under all quantized matrices.
 
 use crate::activations::{Activations, Tile};
 use crate::disjoint::Disjoint;
-use crate::lanes::{Bytes, Floats, Job, Lanes};
+use crate::isa::Isa;
+use crate::lanes::{Floats, Job, Lanes};
 use crate::panel::{CHANNELS, Form, Part, Range};
 
 /// Where a product's values go: `[n_rows, n_out]`, of which this one owns some columns.
@@ -10,7 +11,7 @@ use crate::panel::{CHANNELS, Form, Part, Range};
 pub(crate) struct Target<'a> {
     pub(crate) out: Disjoint<'a, f32>,
     pub(crate) n_out: usize,
-    /// The first of this product's channels, and their number: at most sixteen.
+    /// The first of this product's channels, and their number: at most sixteen a panel.
     pub(crate) channel: usize,
     pub(crate) n_channels: usize,
     /// Whether there are values of earlier spans to add to.
@@ -29,15 +30,17 @@ pub(crate) struct End<'a> {
 }
 
 impl Target<'_> {
-    /// Takes one span's values of a row.
+    /// Takes one span's values of a row, of a panel's channels.
     ///
     /// # Safety
     /// These columns are the present task's alone.
     #[inline(always)]
-    pub(crate) unsafe fn put(&self, row: usize, mut y: Floats) {
-        let at = row * self.n_out + self.channel;
+    pub(crate) unsafe fn put(&self, row: usize, panel: usize, mut y: Floats) {
+        let channel = self.channel + panel * CHANNELS;
+        let n_channels = CHANNELS.min(self.n_channels - panel * CHANNELS);
+        let at = row * self.n_out + channel;
         // SAFETY: by the caller.
-        let out = unsafe { self.out.part(at..at + self.n_channels) };
+        let out = unsafe { self.out.part(at..at + n_channels) };
         if !self.first {
             for (y, sum) in y.0.iter_mut().zip(&*out) {
                 *y += sum;
@@ -45,10 +48,10 @@ impl Target<'_> {
         }
         if let Some(end) = self.end {
             if let Some(bias) = end.bias {
-                add(&mut y.0, &bias[self.channel..][..self.n_channels]);
+                add(&mut y.0, &bias[channel..][..n_channels]);
             }
             if let Some(old) = end.old {
-                add(&mut y.0, &old[at..at + self.n_channels]);
+                add(&mut y.0, &old[at..at + n_channels]);
             }
         }
         out.copy_from_slice(&y.0[..out.len()]);
@@ -62,11 +65,11 @@ fn add(values: &mut [f32; CHANNELS], terms: &[f32]) {
     }
 }
 
-/// One span of sixteen channels for all rows. The parameters are of the panel's [`Form`]: whether it has minima, and
-/// whether its integers are small. What else there is to know of it are plain values, so that loops over steps stay
+/// One span of some panels for all rows. The parameters are of the panels' [`Form`]: whether it has minima, and whether
+/// its integers are small. What else there is to know of it are plain values, so that loops over steps stay
 /// loops: unrolled, they would be taken apart and need more registers than there are.
-struct Product<'a, const MINIMA: bool, const SMALL: bool> {
-    panel: Part<'a>,
+struct Product<'a, const MINIMA: bool, const SMALL: bool, const PANELS: usize> {
+    panels: [Part<'a>; PANELS],
     /// Weights that share a scale.
     group: usize,
     /// Steps whose products fit into 16 bits, if small.
@@ -77,14 +80,14 @@ struct Product<'a, const MINIMA: bool, const SMALL: bool> {
     target: Target<'a>,
 }
 
-/// Multiplies a span, `panel`, with all rows.
+/// Multiplies a span of one or two panels with all rows.
 ///
 /// # Safety
 /// The target's columns are the present task's alone.
 pub(crate) unsafe fn product(
-    isa: crate::isa::Isa,
+    isa: Isa,
     form: Form,
-    panel: Part<'_>,
+    panels: &[Part<'_>],
     activations: &Activations,
     first_input: usize,
     target: Target<'_>,
@@ -94,9 +97,9 @@ pub(crate) unsafe fn product(
         Range::Small { bias, steps } => (steps, bias),
     };
     macro_rules! run {
-        ($minima:literal, $small:literal) => {
-            isa.run(Product::<$minima, $small> {
-                panel,
+        ($minima:literal, $small:literal, $panels:expr) => {
+            isa.run(Product::<$minima, $small, _> {
+                panels: $panels,
                 group: form.group,
                 steps,
                 bias,
@@ -106,19 +109,25 @@ pub(crate) unsafe fn product(
             })
         };
     }
-    match (form.minima, form.range) {
-        (false, Range::Signed) => run!(false, false),
-        (true, Range::Signed) => run!(true, false),
-        (false, Range::Small { .. }) => run!(false, true),
-        (true, Range::Small { .. }) => run!(true, true),
+    match (form.minima, form.range, panels) {
+        (false, Range::Signed, &[a]) => run!(false, false, [a]),
+        (false, Range::Signed, &[a, b]) => run!(false, false, [a, b]),
+        (false, Range::Small { .. }, &[a]) => run!(false, true, [a]),
+        (false, Range::Small { .. }, &[a, b]) => run!(false, true, [a, b]),
+        (true, Range::Small { .. }, &[a]) => run!(true, true, [a]),
+        (true, Range::Small { .. }, &[a, b]) => run!(true, true, [a, b]),
+        _ => unreachable!("{} panels of {form:?}", panels.len()),
     }
 }
 
-impl<const MINIMA: bool, const SMALL: bool> Job for Product<'_, MINIMA, SMALL> {
+impl<const MINIMA: bool, const SMALL: bool, const PANELS: usize> Job for Product<'_, MINIMA, SMALL, PANELS> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
+        if PANELS > L::PANELS {
+            unreachable!("{PANELS} panels, for which there are no registers");
+        }
         for tile in 0..self.activations.n_tiles() {
             match self.activations.width() {
                 1 => self.tile::<L, 1>(l, tile),
@@ -127,55 +136,60 @@ impl<const MINIMA: bool, const SMALL: bool> Job for Product<'_, MINIMA, SMALL> {
                 4 => self.tile::<L, 4>(l, tile),
                 5 if L::TILE_ROWS > 4 => self.tile::<L, 5>(l, tile),
                 6 if L::TILE_ROWS > 4 => self.tile::<L, 6>(l, tile),
-                7 if L::TILE_ROWS > 4 => self.tile::<L, 7>(l, tile),
-                8 if L::TILE_ROWS > 4 => self.tile::<L, 8>(l, tile),
                 width => unreachable!("tiles of {width} rows"),
             }
         }
     }
 }
 
-impl<const MINIMA: bool, const SMALL: bool> Product<'_, MINIMA, SMALL> {
+impl<const MINIMA: bool, const SMALL: bool, const PANELS: usize> Product<'_, MINIMA, SMALL, PANELS> {
     #[inline(always)]
     fn tile<L: Lanes, const ROWS: usize>(&self, l: L, tile: usize) {
-        let n_inputs = 4 * self.panel.steps.len();
+        let n_inputs = 4 * self.panels[0].steps.len();
         let x = self.activations.tile(tile, self.first_input, n_inputs, self.group);
         let values = self.values::<L, ROWS>(l, x);
         let first_row = tile * ROWS;
         for r in 0..ROWS.min(self.activations.n_rows() - first_row) {
-            // SAFETY: the columns are this task's alone (`product`'s contract).
-            unsafe { self.target.put(first_row + r, values[r]) };
+            for p in 0..PANELS {
+                // SAFETY: the columns are this task's alone (`product`'s contract).
+                unsafe { self.target.put(first_row + r, p, values[p][r]) };
+            }
         }
     }
 
     /// A span's values: a chain over groups.
     #[inline(always)]
-    fn values<L: Lanes, const ROWS: usize>(&self, l: L, x: Tile<'_>) -> [Floats; ROWS] {
+    fn values<L: Lanes, const ROWS: usize>(&self, l: L, x: Tile<'_>) -> [[Floats; ROWS]; PANELS] {
         let n_steps = self.group / 4;
         let bias = l.splat(if SMALL { -self.bias } else { -L::WIDE_BIAS } as f32);
         let has_bias = !SMALL && L::WIDE_BIAS != 0 || SMALL && !MINIMA;
         let (scales, _) = x.scales.as_chunks::<ROWS>();
         let (sums, scaled_sums) = (x.sums.as_chunks::<ROWS>().0, x.scaled_sums.as_chunks::<ROWS>().0);
-        let steps = self.panel.steps.chunks_exact(n_steps).zip(x.q.chunks_exact(n_steps * ROWS));
-        let mut acc = [l.splat(0.0); ROWS];
-        for (g, (steps, q)) in steps.enumerate() {
-            let products = self.integer_sums::<L, ROWS>(l, steps, q);
-            let (weight_scales, s) = (l.load(&self.panel.scales[g].0), &scales[g * self.group / 32]);
-            for r in 0..ROWS {
-                let mut sum = l.to_float(products[r]);
-                if has_bias {
-                    // All whole and below 2^24, so exact.
-                    sum = l.fma(bias, l.splat(sums[g][r]), sum);
-                }
-                acc[r] = l.fma(sum, l.mul(weight_scales, l.splat(s[r])), acc[r]);
-                if MINIMA {
-                    acc[r] = l.fma(l.load(&self.panel.minima[g].0), l.splat(scaled_sums[g][r]), acc[r]);
+        let mut acc = [[l.splat(0.0); ROWS]; PANELS];
+        for (g, q) in x.q.chunks_exact(n_steps * ROWS).enumerate() {
+            let products = self.integer_sums::<L, ROWS>(l, g * n_steps, q);
+            let s = &scales[g * self.group / 32];
+            for p in 0..PANELS {
+                let weight_scales = l.load(&self.panels[p].scales[g].0);
+                for r in 0..ROWS {
+                    let mut sum = l.to_float(products[p][r]);
+                    if has_bias {
+                        // All whole and below 2^24, so exact.
+                        sum = l.fma(bias, l.splat(sums[g][r]), sum);
+                    }
+                    acc[p][r] = l.fma(sum, l.mul(weight_scales, l.splat(s[r])), acc[p][r]);
+                    if MINIMA {
+                        let minima = l.load(&self.panels[p].minima[g].0);
+                        acc[p][r] = l.fma(minima, l.splat(scaled_sums[g][r]), acc[p][r]);
+                    }
                 }
             }
         }
-        let mut values = [Floats::ZERO; ROWS];
-        for r in 0..ROWS {
-            l.store(acc[r], &mut values[r].0);
+        let mut values = [[Floats::ZERO; ROWS]; PANELS];
+        for p in 0..PANELS {
+            for r in 0..ROWS {
+                l.store(acc[p][r], &mut values[p][r].0);
+            }
         }
         values
     }
@@ -185,29 +199,46 @@ impl<const MINIMA: bool, const SMALL: bool> Product<'_, MINIMA, SMALL> {
     fn integer_sums<L: Lanes, const ROWS: usize>(
         &self,
         l: L,
-        steps: &[Bytes],
+        first_step: usize,
         q: &[[i8; 4]],
-    ) -> [L::I; ROWS] {
-        let mut sums = [l.splat_int(0); ROWS];
+    ) -> [[L::I; ROWS]; PANELS] {
+        let (q, _) = q.as_chunks::<ROWS>();
+        let mut steps = [&self.panels[0].steps[..0]; PANELS];
+        for p in 0..PANELS {
+            steps[p] = &self.panels[p].steps[first_step..][..q.len()];
+        }
+        let mut sums = [[l.splat_int(0); ROWS]; PANELS];
         if !SMALL {
-            for (step, q) in steps.iter().zip(q.as_chunks::<ROWS>().0) {
-                let weights = l.load_bytes(&step.0);
-                for r in 0..ROWS {
-                    sums[r] = l.wide_products(sums[r], weights, four(l, q[r]));
+            for k in 0..q.len() {
+                for p in 0..PANELS {
+                    let weights = l.load_bytes(&steps[p][k].0);
+                    for r in 0..ROWS {
+                        sums[p][r] = l.wide_products(sums[p][r], weights, four(l, q[k][r]));
+                    }
                 }
             }
             return sums;
         }
-        for (steps, q) in steps.chunks_exact(self.steps).zip(q.chunks_exact(self.steps * ROWS)) {
-            let mut partial = [l.no_products(); ROWS];
-            for (step, q) in steps.iter().zip(q.as_chunks::<ROWS>().0) {
-                let weights = l.load_bytes(&step.0);
+        let mut k = 0;
+        while k < q.len() {
+            let end = if L::WHOLE { q.len() } else { q.len().min(k + self.steps) };
+            let mut partial = [[l.no_products(); ROWS]; PANELS];
+            while k < end {
+                for p in 0..PANELS {
+                    let weights = l.load_bytes(&steps[p][k].0);
+                    for r in 0..ROWS {
+                        partial[p][r] = l.products(partial[p][r], weights, four(l, q[k][r]));
+                    }
+                }
+                k += 1;
+            }
+            for p in 0..PANELS {
                 for r in 0..ROWS {
-                    partial[r] = l.products(partial[r], weights, four(l, q[r]));
+                    sums[p][r] = l.widen(sums[p][r], partial[p][r]);
                 }
             }
-            for r in 0..ROWS {
-                sums[r] = l.widen(sums[r], partial[r]);
+            if L::WHOLE {
+                break;
             }
         }
         sums

@@ -43,7 +43,9 @@ impl Lanes for Avx2 {
     type P = [__m256i; 2];
 
     const WIDE_BIAS: i32 = 0;
+    const WHOLE: bool = false;
     const TILE_ROWS: usize = 4;
+    const PANELS: usize = 1;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [__m256; 2] {

@@ -44,7 +44,9 @@ impl Lanes for Avx512 {
     type P = __m512i;
 
     const WIDE_BIAS: i32 = 128;
-    const TILE_ROWS: usize = 8;
+    const WHOLE: bool = true;
+    const TILE_ROWS: usize = 6;
+    const PANELS: usize = 2;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {

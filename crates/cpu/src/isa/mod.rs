@@ -68,18 +68,18 @@ impl Isa {
         }
     }
 
-    /// Rows that a product's tile has at most.
-    pub(crate) fn tile_rows(self) -> usize {
-        struct TileRows;
-        impl Job for TileRows {
-            type Output = usize;
+    /// Rows and panels that a product's tile has at most.
+    pub(crate) fn tile(self) -> (usize, usize) {
+        struct Tile;
+        impl Job for Tile {
+            type Output = (usize, usize);
 
             #[inline(always)]
-            fn run<L: Lanes>(self, _: L) -> usize {
-                L::TILE_ROWS
+            fn run<L: Lanes>(self, _: L) -> (usize, usize) {
+                (L::TILE_ROWS, L::PANELS)
             }
         }
-        self.run(TileRows)
+        self.run(Tile)
     }
 
     /// Runs a job with this instruction set enabled.

@@ -67,7 +67,9 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     type P = [int32x4_t; 4];
 
     const WIDE_BIAS: i32 = 0;
+    const WHOLE: bool = true;
     const TILE_ROWS: usize = 4;
+    const PANELS: usize = 1;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [float32x4_t; 4] {

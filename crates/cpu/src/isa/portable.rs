@@ -30,7 +30,9 @@ impl Lanes for Portable {
     type P = [i32; 16];
 
     const WIDE_BIAS: i32 = 0;
+    const WHOLE: bool = true;
     const TILE_ROWS: usize = 4;
+    const PANELS: usize = 1;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; 16] {

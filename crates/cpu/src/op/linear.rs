@@ -70,7 +70,7 @@ impl Pass {
 /// What a worker unpacks into.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    panel: Option<Box<Panel>>,
+    panels: [Box<Panel>; 2],
     floats: Vec<f32>,
 }
 
@@ -87,14 +87,15 @@ impl Multiply<'_> {
     /// Computes it. `scratch`: one for each worker.
     pub(crate) fn run(&self, pool: &mut Pool, scratch: &[Mutex<Scratch>], out: &mut [f32]) {
         let (out, n_out) = (Disjoint::new(out), self.matrix.n_out);
-        let n_tiles = n_out.div_ceil(CHANNELS);
-        let tile_bytes = (CHANNELS * self.matrix.block_type.bytes_for(self.matrix.n_in)).max(1);
+        let (_, panels) = self.isa.tile();
+        let n_tiles = n_out.div_ceil(panels * CHANNELS);
+        let tile_bytes = panels * CHANNELS * self.matrix.block_type.bytes_for(self.matrix.n_in);
         // At least a few tasks for each thread, so that all end at about the same time.
-        let tiles_per_task = (TASK_BYTES / tile_bytes).min(n_tiles / (4 * pool.threads())).max(1);
+        let tiles_per_task = (TASK_BYTES / tile_bytes.max(1)).min(n_tiles / (4 * pool.threads())).max(1);
         pool.run(n_tiles.div_ceil(tiles_per_task), &|worker, task| {
             let mut scratch = scratch[worker].try_lock().expect("a worker's scratch is its own");
             for tile in task * tiles_per_task..n_tiles.min((task + 1) * tiles_per_task) {
-                let channels = tile * CHANNELS..n_out.min((tile + 1) * CHANNELS);
+                let channels = tile * panels * CHANNELS..n_out.min((tile + 1) * panels * CHANNELS);
                 // SAFETY: a tile's columns are its task's alone.
                 unsafe {
                     match self.rows {
@@ -115,10 +116,9 @@ impl Multiply<'_> {
         out: Disjoint<'_, f32>,
         scratch: &mut Scratch,
     ) {
-        let &Matrix { block_type, n_in, n_out, .. } = self.matrix;
-        let &Unpacker { form, unpack, row, .. } = Unpacker::of(block_type).expect("a quantized type");
+        let &Matrix { block_type, n_in, n_out, layout, .. } = self.matrix;
+        let unpacker = Unpacker::of(block_type).expect("a quantized type");
         assert_eq!(x.n_in(), n_in, "inputs of a matrix");
-        let panel = scratch.panel.get_or_insert_with(Panel::new);
         for first in (0..n_in).step_by(SPAN) {
             let n = SPAN.min(n_in - first);
             let target = Target {
@@ -129,29 +129,78 @@ impl Multiply<'_> {
                 first: first == 0,
                 end: (first + n == n_in).then_some(self.end),
             };
-            let source = self.source(&channels, first, n);
-            if let (Source::Panels(bytes), 1) = (&source, x.n_rows()) {
-                let y = row(self.isa, RowPanels { bytes, x: x.tile(0, first, n, form.group) });
-                // SAFETY: by the caller.
-                unsafe { target.put(0, y) };
-                continue;
-            }
-            unpack(self.isa, &source, panel.part_mut(form, n));
             // SAFETY: by the caller.
-            unsafe { product(self.isa, form, panel.part(form, n), x, first, target) };
+            unsafe {
+                if layout == Layout::Panels && x.n_rows() == 1 {
+                    self.one_row(unpacker, x, first, n, target);
+                } else {
+                    self.rows(unpacker, x, first, n, target, &mut scratch.panels);
+                }
+            }
         }
+    }
+
+    /// One span of one row, multiplied as the weights are unpacked.
+    ///
+    /// # Safety
+    /// The target's columns are the present task's alone.
+    unsafe fn one_row(
+        &self,
+        unpacker: &Unpacker,
+        x: &Activations,
+        first: usize,
+        n: usize,
+        target: Target<'_>,
+    ) {
+        let x = x.tile(0, first, n, unpacker.form.group);
+        for panel in 0..target.n_channels.div_ceil(CHANNELS) {
+            let bytes = self.panel(target.channel + panel * CHANNELS, first, n);
+            let y = (unpacker.row)(self.isa, RowPanels { bytes, x });
+            // SAFETY: by the caller.
+            unsafe { target.put(0, panel, y) };
+        }
+    }
+
+    /// One span of all rows, multiplied with weights that are unpacked first.
+    ///
+    /// # Safety
+    /// The target's columns are the present task's alone.
+    unsafe fn rows(
+        &self,
+        unpacker: &Unpacker,
+        x: &Activations,
+        first: usize,
+        n: usize,
+        target: Target<'_>,
+        panels: &mut [Box<Panel>; 2],
+    ) {
+        let form = unpacker.form;
+        let n_panels = target.n_channels.div_ceil(CHANNELS);
+        for (i, panel) in panels[..n_panels].iter_mut().enumerate() {
+            let start = target.channel + i * CHANNELS;
+            let channels = start..self.matrix.n_out.min(start + CHANNELS);
+            (unpacker.unpack)(self.isa, &self.source(&channels, first, n), panel.part_mut(form, n));
+        }
+        let parts = [panels[0].part(form, n), panels[1].part(form, n)];
+        // SAFETY: by the caller.
+        unsafe { product(self.isa, form, &parts[..n_panels], x, first, target) };
+    }
+
+    /// The rearranged blocks of `n` inputs from `first` on.
+    fn panel(&self, channel: usize, first: usize, n: usize) -> &[u8] {
+        let Matrix { block_type, n_in, blocks, .. } = self.matrix;
+        let at = channel * block_type.bytes_for(*n_in) + CHANNELS * block_type.bytes_for(first);
+        &blocks[at..][..CHANNELS * block_type.bytes_for(n)]
     }
 
     /// The blocks of `n` inputs from `first` on.
     fn source(&self, channels: &Range<usize>, first: usize, n: usize) -> Source<'_> {
         let Matrix { block_type, n_in, layout, blocks, .. } = self.matrix;
-        let (at, n, channel_bytes) =
-            (block_type.bytes_for(first), block_type.bytes_for(n), block_type.bytes_for(*n_in));
         match layout {
-            Layout::Panels => {
-                Source::Panels(&blocks[channels.start * channel_bytes + CHANNELS * at..][..CHANNELS * n])
-            }
+            Layout::Panels => Source::Panels(self.panel(channels.start, first, n)),
             Layout::File => {
+                let (at, n, channel_bytes) =
+                    (block_type.bytes_for(first), block_type.bytes_for(n), block_type.bytes_for(*n_in));
                 // Channels beyond the last repeat it; their values go nowhere.
                 let channel = |j: usize| (channels.start + j).min(channels.end - 1) * channel_bytes;
                 // The next sixteen channels follow these in the file. Read in one stream while these are unpacked, a

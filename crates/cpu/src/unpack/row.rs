@@ -106,6 +106,7 @@ impl<L: Lanes, P: Packing> Sink<L> for Dot<'_, L, P> {
             Range::Signed => self.sums[i] = l.wide_products(self.sums[i], weights, activations),
             Range::Small { steps, .. } => {
                 self.partial[i] = l.products(self.partial[i], weights, activations);
+                let steps = if L::WHOLE { P::FORM.group / 4 } else { steps };
                 if (k + 1).is_multiple_of(steps) {
                     self.sums[i] = l.widen(self.sums[i], self.partial[i]);
                     self.partial[i] = l.no_products();

@@ -64,7 +64,7 @@ proptest! {
             panels::rearrange(&mut pool, unpacker, block.block_type, file, n, &mut arranged);
             for isa in Isa::available() {
                 for source in [Source::File { channels, soon: std::ptr::null() }, Source::Panels(&arranged)] {
-                    let mut got = Panel::new();
+                    let mut got = Box::<Panel>::default();
                     (unpacker.unpack)(isa, &source, got.part_mut(unpacker.form, n));
                     let got = content(unpacker.form, &got, n);
                     prop_assert!(got.0 == want.0, "{} {}: weights", block.name, isa.name());
