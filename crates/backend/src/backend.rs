@@ -51,9 +51,6 @@ pub trait Backend: Send {
     /// For people: `cpu (avx2, 2 threads)`.
     fn name(&self) -> String;
 
-    /// Logits per row.
-    fn n_vocab(&self) -> usize;
-
     /// Takes a section's weights, in the order of its [`WeightSpec`](crate::WeightSpec)s. A backend may keep them where
     /// they are, copy them or lay them out anew.
     fn load(&mut self, section: usize, weights: Vec<Weight>) -> Result<LoadedId, BackendError>;

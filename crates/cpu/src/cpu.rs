@@ -28,7 +28,7 @@ pub struct Cpu {
 const ARRANGED_PER_PASS: usize = 128 << 20;
 
 /// The environment variable that names the instruction set where no option does.
-const ISA_VARIABLE: &str = "DEWDROP_ISA";
+pub(crate) const ISA_VARIABLE: &str = "DEWDROP_ISA";
 
 impl Cpu {
     /// A backend for a program, without weights or sequences. `threads` work in a pass, the caller's included (best:
@@ -67,10 +67,6 @@ impl Backend for Cpu {
         let exact = if self.pass.arithmetic == Arithmetic::Exact { ", exact" } else { "" };
         let (isa, n) = (self.pass.isa.name(), self.pass.pool.threads());
         format!("cpu ({isa}, {n} thread{}{exact})", if n == 1 { "" } else { "s" })
-    }
-
-    fn n_vocab(&self) -> usize {
-        self.program.n_vocab
     }
 
     fn load(&mut self, section: usize, weights: Vec<Weight>) -> Result<LoadedId, BackendError> {

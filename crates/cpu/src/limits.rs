@@ -13,11 +13,9 @@ use std::time::Instant;
 
 use dewdrop_backend::BackendError;
 
+use crate::cpu::ISA_VARIABLE;
 use crate::isa::Isa;
 use crate::lanes::{Bytes, Floats, Job, Lanes};
-
-/// The environment variable that names the instruction set where no argument does, as for the backend.
-const ISA_VARIABLE: &str = "DEWDROP_ISA";
 
 /// Steps of a tile between two looks at the clock or at the count.
 const STEPS: usize = 32;

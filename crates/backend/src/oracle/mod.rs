@@ -64,10 +64,6 @@ impl Backend for Oracle {
         self.name.clone()
     }
 
-    fn n_vocab(&self) -> usize {
-        self.program.n_vocab
-    }
-
     fn load(&mut self, section: usize, weights: Vec<Weight>) -> Result<LoadedId, BackendError> {
         let loaded = Loaded::new(section, &self.program.sections[section], weights)?;
         let id = self.next_id;

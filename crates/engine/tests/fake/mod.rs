@@ -79,10 +79,6 @@ impl Backend for Fake {
         "fake".into()
     }
 
-    fn n_vocab(&self) -> usize {
-        N_VOCAB
-    }
-
     fn load(&mut self, section: usize, weights: Vec<Weight>) -> Result<LoadedId, BackendError> {
         assert_eq!(weights.len(), 1, "weights are handed over when they are loaded");
         self.log.lock().unwrap().n_loads += 1;
