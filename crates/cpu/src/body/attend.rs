@@ -1,7 +1,7 @@
-//! Attention of one row's query heads that share a key/value head.
+//! Attention of query heads that share a key/value head: those of one row, or of several.
 //!
 //! A page is one block of 64 keys of `docs/arithmetic.md`, "Attend". Scores have keys as lanes (keys lie with positions
-//! innermost), weighted values have dimensions as lanes; heads that share the page share its loads.
+//! innermost), weighted values have dimensions as lanes; queries that share the page share its loads.
 
 use std::ops::Range;
 
@@ -81,88 +81,116 @@ impl<E: Kept> Job for Keep<'_, E> {
     }
 }
 
-/// One page of a key/value head, and the positions of it that a row sees.
-pub(crate) struct VisiblePage<'a, E> {
+/// One page of a key/value head.
+#[derive(Clone, Copy)]
+pub(crate) struct HeadPage<'a, E> {
     /// `[head_dim, 64]`.
     pub(crate) keys: &'a [E],
     /// `[64, head_dim]`.
     pub(crate) values: &'a [E],
-    /// Not empty, within 0..64.
-    pub(crate) visible: Range<usize>,
 }
 
-/// Some query heads of a row over the pages it sees.
-pub(crate) struct Attend<'a, E: 'a, P: Iterator<Item = VisiblePage<'a, E>> + Clone> {
-    /// `[n_heads, head_dim]`, normed, turned and scaled.
+/// A query head of a row.
+pub(crate) struct Query<'a> {
+    /// `[head_dim]`, normed, turned and scaled.
     pub(crate) q: &'a [f32],
-    pub(crate) head_dim: usize,
-    /// In ascending order, not empty.
-    pub(crate) pages: P,
-    /// `[n_heads, head_dim]`.
+    /// Positions whose keys it sees; not empty.
+    pub(crate) sees: Range<usize>,
+    /// `[head_dim]`.
     pub(crate) out: &'a mut [f32],
 }
 
-impl<'a, E: Kept, P: Iterator<Item = VisiblePage<'a, E>> + Clone> Job for Attend<'a, E, P> {
+/// Some queries over the pages they see.
+pub(crate) struct Attend<'a, 'q, P> {
+    pub(crate) queries: &'a mut [Query<'q>],
+    /// The page of an index.
+    pub(crate) pages: P,
+}
+
+/// Where pages are.
+pub(crate) trait Pages {
+    type Element: Kept;
+
+    fn page(&self, index: usize) -> HeadPage<'_, Self::Element>;
+}
+
+impl<P: Pages> Job for Attend<'_, '_, P> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let dim = self.head_dim;
-        let (mut q, mut out) = (self.q, self.out);
-        while q.len() >= 4 * dim {
-            heads::<L, E, P, 4, 1>(l, &q[..4 * dim], self.pages.clone(), &mut out[..4 * dim]);
-            (q, out) = (&q[4 * dim..], &mut out[4 * dim..]);
-        }
-        if q.len() >= 2 * dim {
-            heads::<L, E, P, 2, 2>(l, &q[..2 * dim], self.pages.clone(), &mut out[..2 * dim]);
-            (q, out) = (&q[2 * dim..], &mut out[2 * dim..]);
-        }
-        if !q.is_empty() {
-            heads::<L, E, P, 1, 4>(l, q, self.pages, out);
+        for queries in self.queries.chunks_mut(4) {
+            match queries {
+                [a, b, c, d] => together::<L, P, 4, 1>(l, [a, b, c, d], &self.pages),
+                [a, b, c] => together::<L, P, 3, 1>(l, [a, b, c], &self.pages),
+                [a, b] => together::<L, P, 2, 2>(l, [a, b], &self.pages),
+                [a] => together::<L, P, 1, 4>(l, [a], &self.pages),
+                _ => {}
+            }
         }
     }
 }
 
-/// `H` heads; `V` vectors of keys or dimensions at a time, so that `H * V` sums fill the registers.
+/// What the merge multiplies old and new sums by.
+#[derive(Clone, Copy)]
+enum Merge {
+    /// The page holds nothing that the query sees.
+    Skip,
+    /// It is the first.
+    First,
+    Factors(f32, f32),
+}
+
+/// `N` queries; `V` vectors of keys or dimensions at a time, so that `N * V` sums fill the registers.
 #[inline(always)]
-fn heads<'a, L: Lanes, E: Kept, P: Iterator<Item = VisiblePage<'a, E>>, const H: usize, const V: usize>(
+fn together<L: Lanes, P: Pages, const N: usize, const V: usize>(
     l: L,
-    q: &[f32],
-    pages: P,
-    out: &mut [f32],
+    mut queries: [&mut Query<'_>; N],
+    pages: &P,
 ) {
-    let dim = q.len() / H;
-    let (mut max, mut sum) = ([0.0; H], [0.0; H]);
-    for (index, page) in pages.enumerate() {
-        let mut weights = [[0.0; PAGE]; H];
-        scores::<L, E, H, V>(l, q, page.keys, &mut weights);
-        // What the merge multiplies old and new sums by; none for the first page.
-        let mut factors = [None; H];
-        for h in 0..H {
-            let (m, s) = softmax(l, &mut weights[h], page.visible.clone());
-            if index == 0 {
-                (max[h], sum[h]) = (m, s);
+    let dim = queries[0].q.len();
+    let (mut max, mut sum, mut seen) = ([0.0; N], [0.0; N], [false; N]);
+    let (mut first, mut end) = (usize::MAX, 0);
+    for n in 0..N {
+        first = first.min(queries[n].sees.start / PAGE);
+        end = end.max(queries[n].sees.end.div_ceil(PAGE));
+    }
+    for index in first..end {
+        let page = pages.page(index);
+        let mut weights = [[0.0; PAGE]; N];
+        scores::<L, P::Element, N, V>(l, &queries, page.keys, &mut weights);
+        let (mut visible, mut merges) = ([(0, 0); N], [Merge::Skip; N]);
+        for n in 0..N {
+            let within = |position: usize| position.saturating_sub(index * PAGE).min(PAGE);
+            visible[n] = (within(queries[n].sees.start), within(queries[n].sees.end));
+            if visible[n].0 == visible[n].1 {
+                continue;
+            }
+            let (m, s) = softmax(l, &mut weights[n], visible[n].0..visible[n].1);
+            if !seen[n] {
+                (max[n], sum[n], seen[n], merges[n]) = (m, s, true, Merge::First);
             } else {
-                let both = if m > max[h] { m } else { max[h] };
-                let (a, b) = two_exps(l, max[h] - both, m - both);
-                sum[h] = sum[h].mul_add(a, s * b);
-                max[h] = both;
-                factors[h] = Some((a, b));
+                let both = if m > max[n] { m } else { max[n] };
+                let (a, b) = two_exps(l, max[n] - both, m - both);
+                sum[n] = sum[n].mul_add(a, s * b);
+                max[n] = both;
+                merges[n] = Merge::Factors(a, b);
             }
         }
+        let weighted = Weighted { values: page.values, dim, visible, weights: &weights, merges };
         let mut at = 0;
         while at + 16 * V <= dim {
-            values::<L, E, H, V>(l, &page, dim, at, &weights, &factors, out);
+            weighted.add::<L, V>(l, at, &mut queries);
             at += 16 * V;
         }
         while at < dim {
-            values::<L, E, H, 1>(l, &page, dim, at, &weights, &factors, out);
+            weighted.add::<L, 1>(l, at, &mut queries);
             at += 16;
         }
     }
-    for h in 0..H {
-        let inverse = 1.0 / sum[h];
-        for out in &mut out[h * dim..(h + 1) * dim] {
+    for n in 0..N {
+        let inverse = 1.0 / sum[n];
+        for out in &mut *queries[n].out {
             *out *= inverse;
         }
     }
@@ -170,29 +198,33 @@ fn heads<'a, L: Lanes, E: Kept, P: Iterator<Item = VisiblePage<'a, E>>, const H:
 
 /// Scores of all 64 keys, of whatever lies where no key is visible.
 #[inline(always)]
-fn scores<L: Lanes, E: Kept, const H: usize, const V: usize>(
+fn scores<L: Lanes, E: Kept, const N: usize, const V: usize>(
     l: L,
-    q: &[f32],
+    queries: &[&mut Query<'_>; N],
     keys: &[E],
-    scores: &mut [[f32; PAGE]; H],
+    scores: &mut [[f32; PAGE]; N],
 ) {
-    let dim = q.len() / H;
+    let dim = queries[0].q.len();
+    let mut q = [&queries[0].q[..0]; N];
+    for n in 0..N {
+        q[n] = &queries[n].q[..dim];
+    }
     let mut vector = 0;
     while vector < KEY_VECTORS {
-        let mut acc = [[l.splat(0.0); V]; H];
+        let mut acc = [[l.splat(0.0); V]; N];
         for (i, keys) in keys.as_chunks::<PAGE>().0[..dim].iter().enumerate() {
             let keys = keys.as_chunks::<16>().0;
             for v in 0..V {
                 let keys = E::load(l, &keys[vector + v]);
-                for h in 0..H {
-                    acc[h][v] = l.fma(l.splat(q[h * dim + i]), keys, acc[h][v]);
+                for n in 0..N {
+                    acc[n][v] = l.fma(l.splat(q[n][i]), keys, acc[n][v]);
                 }
             }
         }
-        for h in 0..H {
-            let scores = scores[h].as_chunks_mut::<16>().0;
+        for n in 0..N {
+            let scores = scores[n].as_chunks_mut::<16>().0;
             for v in 0..V {
-                l.store(acc[h][v], &mut scores[vector + v]);
+                l.store(acc[n][v], &mut scores[vector + v]);
             }
         }
         vector += V;
@@ -223,43 +255,79 @@ fn softmax<L: Lanes>(l: L, weights: &mut [f32; PAGE], visible: Range<usize>) -> 
     (max, l.sum(sum))
 }
 
-/// Adds a page's weighted values to `16 * V` dimensions from `at` on.
-#[inline(always)]
-fn values<L: Lanes, E: Kept, const H: usize, const V: usize>(
-    l: L,
-    page: &VisiblePage<'_, E>,
+/// A page's values and what each of `N` queries makes of them.
+struct Weighted<'a, E, const N: usize> {
+    /// `[64, dim]`.
+    values: &'a [E],
     dim: usize,
-    at: usize,
-    weights: &[[f32; PAGE]; H],
-    factors: &[Option<(f32, f32)>; H],
-    out: &mut [f32],
-) {
-    let mut acc = [[l.splat(0.0); V]; H];
-    for j in page.visible.clone() {
-        let row = &page.values[j * dim..][..dim];
-        for v in 0..V {
-            let values = some(l, row, at + 16 * v);
-            for h in 0..H {
-                acc[h][v] = l.fma(l.splat(weights[h][j]), values, acc[h][v]);
+    /// From and to which position in the page the query sees it.
+    visible: [(usize, usize); N],
+    weights: &'a [[f32; PAGE]; N],
+    merges: [Merge; N],
+}
+
+impl<E: Kept, const N: usize> Weighted<'_, E, N> {
+    /// Adds the weighted values of `16 * V` dimensions from `at` on. A position that a query does not see is not
+    /// added with weight zero but left out, since its value may be infinite.
+    #[inline(always)]
+    fn add<L: Lanes, const V: usize>(&self, l: L, at: usize, queries: &mut [&mut Query<'_>; N]) {
+        let mut acc = [[l.splat(0.0); V]; N];
+        // Positions that all see; before and after, each query goes by itself.
+        let (mut start, mut end) = self.visible[0];
+        for n in 1..N {
+            (start, end) = (start.max(self.visible[n].0), end.min(self.visible[n].1));
+        }
+        let end = end.max(start);
+        for n in 0..N {
+            let (from, to) = self.visible[n];
+            self.alone(l, at, n, from..to.min(start), &mut acc[n]);
+        }
+        for j in start..end {
+            for v in 0..V {
+                let values = some(l, &self.values[j * self.dim..][..self.dim], at + 16 * v);
+                for n in 0..N {
+                    acc[n][v] = l.fma(l.splat(self.weights[n][j]), values, acc[n][v]);
+                }
+            }
+        }
+        for n in 0..N {
+            let (from, to) = self.visible[n];
+            self.alone(l, at, n, from.max(end)..to, &mut acc[n]);
+            for v in 0..V {
+                self.merge(l, at + 16 * v, n, acc[n][v], &mut *queries[n].out);
             }
         }
     }
-    for h in 0..H {
-        let out = &mut out[h * dim..(h + 1) * dim];
-        for v in 0..V {
-            let at = at + 16 * v;
-            let n = (dim - at).min(16);
-            let merged = match factors[h] {
-                None => acc[h][v],
-                Some((a, b)) => {
-                    let old = l.load(&padded(&out[at..at + n]));
-                    l.fma(old, l.splat(a), l.mul(acc[h][v], l.splat(b)))
-                }
-            };
-            let mut lanes = [0.0; 16];
-            l.store(merged, &mut lanes);
-            out[at..at + n].copy_from_slice(&lanes[..n]);
+
+    #[inline(always)]
+    fn alone<L: Lanes, const V: usize>(
+        &self,
+        l: L,
+        at: usize,
+        n: usize,
+        positions: Range<usize>,
+        acc: &mut [L::F; V],
+    ) {
+        for j in positions {
+            for v in 0..V {
+                let values = some(l, &self.values[j * self.dim..][..self.dim], at + 16 * v);
+                acc[v] = l.fma(l.splat(self.weights[n][j]), values, acc[v]);
+            }
         }
+    }
+
+    #[inline(always)]
+    fn merge<L: Lanes>(&self, l: L, at: usize, n: usize, new: L::F, out: &mut [f32]) {
+        let len = (self.dim - at).min(16);
+        let out = &mut out[at..at + len];
+        let merged = match self.merges[n] {
+            Merge::Skip => return,
+            Merge::First => new,
+            Merge::Factors(a, b) => l.fma(l.load(&padded(out)), l.splat(a), l.mul(new, l.splat(b))),
+        };
+        let mut lanes = [0.0; 16];
+        l.store(merged, &mut lanes);
+        out.copy_from_slice(&lanes[..len]);
     }
 }
 

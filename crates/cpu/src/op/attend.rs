@@ -1,12 +1,14 @@
-//! Attention: heads made ready a task per row, keys and values kept a task per head and page, then a task for each row
-//! and key/value head.
+//! Attention: heads made ready a task per row, keys and values kept a task per head and page, then a task for each
+//! key/value head and a few rows.
+
+use std::marker::PhantomData;
 
 use dewdrop_backend::rope::RopeTable;
 use dewdrop_backend::state::{AttentionState, PAGE};
 use dewdrop_backend::{Attention, KvType, Register};
 use half::f16;
 
-use crate::body::attend::{Attend, Gate, Keep, Kept, VisiblePage};
+use crate::body::attend::{Attend, Gate, HeadPage, Keep, Kept, Pages, Query};
 use crate::body::norm::Norm;
 use crate::disjoint::Disjoint;
 use crate::loaded::Loaded;
@@ -168,17 +170,23 @@ impl Pass {
         let per_head = spec.n_heads / n_kv_heads * dim;
         let target = Disjoint::new(out);
         let (rows, sequences) = (&self.rows, &self.sequences);
-        self.pool.run(rows.len() * n_kv_heads, &|_, task| {
-            let (row, head) = (task / n_kv_heads, task % n_kv_heads);
-            let attention = sequences.get(rows[row].sequence).attention(state.into());
-            let of_heads = task * per_head..(task + 1) * per_head;
-            isa.run(Attend {
-                q: &queries[of_heads.clone()],
-                head_dim: dim,
-                pages: visible_pages::<E>(attention, head, rows[row].position, spec.window),
+        let blocks: Vec<&[usize]> =
+            self.by_sequence.values().flat_map(|rows| rows.chunks(ROWS_TOGETHER)).collect();
+        self.pool.run(blocks.len() * n_kv_heads, &|_, task| {
+            let (block, head) = (blocks[task / n_kv_heads], task % n_kv_heads);
+            let attention = sequences.get(rows[block[0]].sequence).attention(state.into());
+            let mut of_block = Vec::with_capacity(block.len() * per_head / dim);
+            for &row in block {
+                let at = (row * n_kv_heads + head) * per_head..(row * n_kv_heads + head + 1) * per_head;
+                let end = rows[row].position + 1;
+                let sees = spec.window.map_or(0, |window| end.saturating_sub(window))..end;
                 // SAFETY: a row's heads that share a key/value head are their task's alone.
-                out: unsafe { target.part(of_heads) },
-            });
+                let out = unsafe { target.part(at.clone()) };
+                let pairs = queries[at].chunks_exact(dim).zip(out.chunks_exact_mut(dim));
+                of_block.extend(pairs.map(|(q, out)| Query { q, sees: sees.clone(), out }));
+            }
+            let pages = PagesOf { attention, head, element: PhantomData::<E> };
+            isa.run(Attend { queries: &mut of_block, pages });
         });
     }
 
@@ -197,20 +205,21 @@ impl Pass {
     }
 }
 
-/// The pages that hold keys which a row at `position` sees.
-fn visible_pages<E: Kept>(
-    attention: &AttentionState,
+/// Rows of a task: they share what they load of keys and values.
+const ROWS_TOGETHER: usize = 8;
+
+/// Pages of a key/value head.
+struct PagesOf<'a, E> {
+    attention: &'a AttentionState,
     head: usize,
-    position: usize,
-    window: Option<usize>,
-) -> impl Iterator<Item = VisiblePage<'_, E>> + Clone {
-    let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
-    (first / PAGE..=position / PAGE).map(move |index| {
-        let page = attention.page::<E>(index);
-        VisiblePage {
-            keys: page.head_keys(head),
-            values: page.head_values(head),
-            visible: first.saturating_sub(index * PAGE)..(position + 1 - index * PAGE).min(PAGE),
-        }
-    })
+    element: PhantomData<E>,
+}
+
+impl<E: Kept> Pages for PagesOf<'_, E> {
+    type Element = E;
+
+    fn page(&self, index: usize) -> HeadPage<'_, E> {
+        let page = self.attention.page::<E>(index);
+        HeadPage { keys: page.head_keys(self.head), values: page.head_values(self.head) }
+    }
 }
