@@ -175,8 +175,13 @@ fn windows(keys: &mut Keys<'_>, model: &Descriptor) {
     let slides: Vec<bool> =
         attentions(model).map(|attention| attention.is_some_and(|own| own.window.is_some())).collect();
     let usual = |(layer, &slides): (usize, &bool)| slides != (layer + 1).is_multiple_of(GEMMA_PERIOD);
-    if model.rope_laws.len() > 1 && !slides.iter().enumerate().all(usual) {
-        keys.put("attention.sliding_window_pattern", Array::Bool(slides));
+    if model.rope_laws.len() < 2 || slides.iter().enumerate().all(usual) {
+        return;
+    }
+    // llama.cpp reads a period here, and passes over a list: then it assumes the usual period.
+    match interval(&slides) {
+        Some(period) => keys.put("attention.sliding_window_pattern", period),
+        None => keys.put("attention.sliding_window_pattern", Array::Bool(slides)),
     }
 }
 
@@ -194,14 +199,14 @@ fn delta_rule(keys: &mut Keys<'_>, model: &Descriptor, spec: &DeltaRule, config:
     }
 }
 
-/// The period of attention layers, if they have one.
-fn interval(recurrent: &[bool]) -> Option<u32> {
-    let first = recurrent.iter().position(|recurrent| !recurrent);
+/// The period of layers that see all positions, if they have one; `others` are recurrent, or see a window.
+fn interval(others: &[bool]) -> Option<u32> {
+    let first = others.iter().position(|other| !other);
     let Some(first) = first else {
-        return (recurrent.len() < QWEN_INTERVAL as usize).then_some(QWEN_INTERVAL);
+        return (others.len() < QWEN_INTERVAL as usize).then_some(QWEN_INTERVAL);
     };
     let period = first + 1;
-    let periodic = recurrent.iter().zip(1..).all(|(&recurrent, layer)| recurrent == (layer % period != 0));
+    let periodic = others.iter().zip(1..).all(|(&other, layer)| other == (layer % period != 0));
     periodic.then(|| u32::try_from(period).expect("layers are counted to 4096 at most"))
 }
 
@@ -231,6 +236,12 @@ fn size_label(n_weights: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use dewdrop_model::Source;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -247,5 +258,24 @@ mod tests {
         assert_eq!(interval(&[false, true]), None);
         assert_eq!(interval(&[true, true]), Some(4));
         assert_eq!(interval(&[true, true, true, true]), None);
+    }
+
+    #[test]
+    fn windows_are_said_as_a_period_where_they_have_one() {
+        let pattern = |slides: &[bool]| {
+            let kind = |&slides: &bool| if slides { "sliding_attention" } else { "full_attention" };
+            let layer_types: Vec<_> = slides.iter().map(kind).collect();
+            let config = json!({
+                "model_type": "gemma3_text", "num_hidden_layers": slides.len(), "layer_types": layer_types
+            });
+            let model = dewdrop_model::describe(Source::HuggingFace(&config), &BTreeMap::new(), None);
+            let mut metadata = Metadata::new(Path::new("test"));
+            architecture(&mut metadata, &model.expect("a gemma"), &config);
+            metadata.get("gemma3.attention.sliding_window_pattern").cloned()
+        };
+        assert_eq!(pattern(&[true, true, true, true, true, false, true]), None);
+        assert_eq!(pattern(&[true, false, true, false, true]), Some(Metadatum::U32(2)));
+        let list = [true, false, false, true];
+        assert_eq!(pattern(&list), Some(Metadatum::Array(Array::Bool(list.into()))));
     }
 }
