@@ -13,7 +13,7 @@ pub(super) fn field<L: Lanes>(l: L, x: L::I, from: u32, n: u32) -> L::I {
 /// In every byte, the `n` bits from bit `from` on, moved to bit `to`.
 #[inline(always)]
 pub(super) fn moved<L: Lanes>(l: L, x: L::I, from: u32, n: u32, to: u32) -> L::I {
-    let mask = l.splat_int((0x0101_0101 * ((1u32 << n) - 1) << to).cast_signed());
+    let mask = l.splat_int(((0x0101_0101 * ((1u32 << n) - 1)) << to).cast_signed());
     l.and(if to < from { l.shr(x, from - to) } else { l.shl(x, to - from) }, mask)
 }
 

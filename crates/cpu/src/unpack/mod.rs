@@ -27,6 +27,10 @@ use crate::panels::Narrow;
 pub(crate) type Unpack = fn(Isa, &Source<'_>, PartMut<'_>);
 
 /// What a panel is unpacked from: whole blocks of sixteen channels.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack while a panel is unpacked; a box would be made for each"
+)]
 pub(crate) enum Source<'a> {
     /// In file order.
     File {
