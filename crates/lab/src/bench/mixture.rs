@@ -5,8 +5,7 @@
 //! | tensor | block type T | `_M` |
 //! |---|---|---|
 //! | head, or embedding table where it is the head too | Q6_K; T if that is Q8_0, F16, BF16 or F32 | the same |
-//! | `attn_v`, `ffn_down` | T | Q6_K in the first and last eighth of the layers and in each third between, else T |
-//! | `attn_qkv` (delta rule) | T | Q5_K for Q4_K_M, Q6_K for Q5_K_M |
+//! | `attn_v` and `attn_qkv` (delta rule), `ffn_down` | T | Q6_K in the first and last eighth and in each third between, else T |
 //! | norms, vectors, taps of convolutions | F32 | F32 |
 //! | all else | T | T |
 //!
@@ -27,7 +26,7 @@ pub struct Mixture {
 pub(super) struct Matrix<'a> {
     /// Its name in GGUF files, without the layer.
     pub(super) role: &'a str,
-    /// How many tensors of its role come before it, and how many there are.
+    /// How many tensors that are [counted](counted_as) as it come before it, and how many there are.
     pub(super) place: (usize, usize),
     /// Inputs of a channel.
     pub(super) row_len: usize,
@@ -61,24 +60,26 @@ impl Mixture {
 
     /// The type of a matrix.
     pub(super) fn block_type(self, matrix: &Matrix<'_>) -> BlockType {
-        use BlockType::{BF16, F16, F32, Q4K, Q5K, Q6K, Q8_0};
+        use BlockType::{BF16, F16, F32, Q6K, Q8_0};
         if is_small(matrix.role) {
             return F32;
         }
         let meant = match matrix.role {
             _ if matrix.is_head && !matches!(self.base, Q8_0 | F16 | BF16 | F32) => Q6K,
-            "attn_v.weight" | "ffn_down.weight" if self.is_medium && has_more_bits(matrix.place) => Q6K,
-            "attn_qkv.weight" if self.is_medium => {
-                if self.base == Q4K {
-                    Q5K
-                } else {
-                    Q6K
-                }
+            "attn_v.weight" | "attn_qkv.weight" | "ffn_down.weight"
+                if self.is_medium && has_more_bits(matrix.place) =>
+            {
+                Q6K
             }
             _ => self.base,
         };
         fallback(meant, matrix.row_len)
     }
+}
+
+/// The role by which tensors are counted: values, alone or with queries and keys, are one.
+pub(super) fn counted_as(role: &str) -> &str {
+    if role == "attn_qkv.weight" { "attn_v.weight" } else { role }
 }
 
 /// llama.cpp's `use_more_bits`.

@@ -16,7 +16,7 @@ use dewdrop_format::{BlockType, FormatError};
 use dewdrop_model::{Descriptor, Family, ROPE_FACTORS, SourceKind, compile};
 use dewdrop_text::{GgufVocabulary, SpecialIds, TokenKind, Tokenizer};
 
-use super::mixture::{Matrix, Mixture};
+use super::mixture::{Matrix, Mixture, counted_as};
 use super::random::Random;
 use super::{BenchError, Shape, memory};
 use crate::convert::{keys, rope_factors};
@@ -148,15 +148,15 @@ fn tensors(model: &Descriptor, family: &Family, mixture: Mixture) -> Vec<Tensor>
     let program = compile(model);
     let mut counts = BTreeMap::new();
     for spec in program.sections.iter().flat_map(|section| &section.weights) {
-        *counts.entry(spec.role.as_str()).or_insert(0) += 1;
+        *counts.entry(counted_as(&spec.role)).or_insert(0) += 1;
     }
     let mut seen: HashMap<&str, usize> = HashMap::new();
     for (index, section) in program.sections.iter().enumerate() {
         let layer = index.checked_sub(1).filter(|&layer| layer < model.layers.len());
         for spec in &section.weights {
             let role = spec.role.as_str();
-            let before = seen.entry(role).or_default();
-            let place = (*before, counts[role]);
+            let before = seen.entry(counted_as(role)).or_default();
+            let place = (*before, counts[counted_as(role)]);
             *before += 1;
             if role == "token_embd.weight" && place.0 > 0 {
                 continue; // A tied head is not written again.
