@@ -52,6 +52,7 @@ pub(crate) fn exit_code(result: anyhow::Result<Outcome>) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) if is_cancelled(&error) => INTERRUPTED.into(),
         Err(error) => {
+            let error = with_place(error);
             report(&error);
             if error.is::<WrongUsage>() { WRONG_USAGE.into() } else { FAILED.into() }
         }
@@ -77,6 +78,12 @@ fn chain(error: &anyhow::Error) -> String {
         }
     }
     text.replace('\n', " ")
+}
+
+/// All that is read and written is named in its errors but standard output, for which a bare error stands.
+fn with_place(error: anyhow::Error) -> anyhow::Error {
+    let is_bare = error.is::<io::Error>() && error.chain().len() == 1;
+    if is_bare { error.context("standard output: cannot be written") } else { error }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -120,6 +120,16 @@ fn a_reader_that_leaves_is_no_error() {
     assert_eq!(shown(&output), "exit 0\n");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_takes_no_more_is_named() {
+    let model = model(Template::None);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let output = command(&model.line(&["v", "-q"])).stdout(full).output().expect("it ends");
+    let expected = "exit 1\n--- stderr\nerror: standard output: cannot be written: No space left on device (os error 28)\n";
+    assert_eq!(shown(&output), expected);
+}
+
 #[test]
 fn verbose_lists_the_tensors() {
     let model = model(Template::None);

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 use dewdrop_format::{BLOCK_TYPES, BlockType};
 use dewdrop_lab::convert::{Choice, ConvertError, ConvertOptions, Report, convert};
@@ -85,7 +86,7 @@ impl ConvertArguments {
             output::note(&format!("tensor `{tensor}` is {got}: its rows are no whole blocks of {meant}"));
         }
         let (path, n_tensors) = (self.output.display(), units::plural(report.n_tensors, "tensor"));
-        let len = std::fs::metadata(&self.output)?.len();
+        let len = std::fs::metadata(&self.output).with_context(|| format!("{path}: cannot be read"))?.len();
         writeln!(io::stdout(), "{path}: {n_tensors}, {}", units::bytes(len))?;
         Ok(())
     }
