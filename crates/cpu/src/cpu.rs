@@ -19,8 +19,9 @@ pub struct Cpu {
     program: Arc<Program>,
     loaded: BTreeMap<u32, Loaded>,
     next_id: u32,
-    /// Bytes of weights rearranged in the present pass.
+    /// Bytes of weights rearranged in the present pass, and how many more may be, ever.
     arranged: usize,
+    room: usize,
     pass: Pass,
 }
 
@@ -48,7 +49,14 @@ impl Cpu {
         let isa = Isa::choose(isa.or(variable.as_deref()))?;
         let sequences = Sequences::new(program.clone(), kv);
         let pass = Pass::new(&program, isa, Pool::new(threads), arithmetic, sequences);
-        Ok(Cpu { program, loaded: BTreeMap::new(), next_id: 0, arranged: 0, pass })
+        Ok(Cpu { program, loaded: BTreeMap::new(), next_id: 0, arranged: 0, room: usize::MAX, pass })
+    }
+
+    /// Limits the memory for rearranged copies of weights, in bytes. Where loaded weights are memory of their own, copies
+    /// take their place and need no limit; beside a map of the files they come on top.
+    #[must_use]
+    pub fn with_room(self, bytes: usize) -> Self {
+        Cpu { room: bytes, ..self }
     }
 
     /// What the open sequences keep.
@@ -107,13 +115,12 @@ impl Backend for Cpu {
         // Weights that are used a second time are worth rearranging: some in each pass, so that none takes long.
         let quantized = self.pass.arithmetic == Arithmetic::Quantized;
         if quantized && loaded.has_run && self.arranged < ARRANGED_PER_PASS {
-            self.arranged += loaded.arrange(&mut self.pass.pool);
+            let bytes = loaded.arrange(&mut self.pass.pool, self.room);
+            (self.arranged, self.room) = (self.arranged + bytes, self.room - bytes);
         }
         loaded.has_run = true;
         let loaded = &*loaded;
-        for op in &self.program.sections[section].ops {
-            self.pass.execute(op, loaded);
-        }
+        self.pass.execute(&self.program.sections[section].ops, loaded);
         Ok(())
     }
 

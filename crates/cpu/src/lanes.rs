@@ -65,6 +65,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// The largest of lanes without NaN.
     fn largest(self, x: Self::F) -> f32;
     fn load_half(self, from: &[u16; 16]) -> Self::F;
+    /// Floats from their upper halves: bfloat16.
+    fn load_upper(self, from: &[u16; 16]) -> Self::F;
     /// Rounded to half precision, ties to even.
     fn store_half(self, x: Self::F, to: &mut [u16; 16]);
 

@@ -2,8 +2,9 @@
 //!
 //! [`Cpu`] takes a program's operations one after another (`op/`), cuts each into tasks, and a pool of threads runs them
 //! (`pool`). Tasks call kernels (`body/`), each written once over sixteen lanes (`lanes`) and compiled for every
-//! instruction set (`isa/`). Quantized weights are unpacked from file blocks (`unpack/`) into panels of sixteen channels
-//! (`panel`), which serve all rows of the batch.
+//! instruction set (`isa/`). Quantized weights are unpacked (`unpack/`) into panels of sixteen channels (`panel`), which
+//! serve all rows of the batch; a single row is multiplied as they are unpacked. A model starts from blocks as they lie in
+//! the file; weights that are used again are rearranged (`panels`) so that sixteen channels are one stream.
 //!
 //! Nothing here defines a result: `docs/arithmetic.md` does, and tests compare every kernel on every instruction set,
 //! and whole programs, with the oracle, bit for bit.

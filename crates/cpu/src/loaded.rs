@@ -69,16 +69,18 @@ impl Loaded {
         Ok(Loaded { section: index, has_run: false, weights, arranged: false })
     }
 
-    /// Rearranges quantized matrices into panels, and lets go of their file blocks; returns how many bytes that were.
-    /// Results are the same before and after. Where there is no memory for it, all stays as it is.
-    pub(crate) fn arrange(&mut self, pool: &mut Pool) -> usize {
+    /// Rearranges quantized matrices into panels, at most `room` bytes, and lets go of their file blocks; returns how
+    /// many bytes that were. Results are the same before and after. Where there is no memory for it, all stays as it is.
+    pub(crate) fn arrange(&mut self, pool: &mut Pool, room: usize) -> usize {
         if std::mem::replace(&mut self.arranged, true) {
             return 0;
         }
         let matrices = || self.weights.iter().filter_map(LoadedWeight::to_arrange);
-        let Ok(mut memory) = panels::memory(matrices().map(|(matrix, _)| matrix.panel_bytes()).sum()) else {
+        let bytes = matrices().map(|(matrix, _)| matrix.panel_bytes()).sum();
+        if bytes == 0 || bytes > room {
             return 0;
-        };
+        }
+        let Ok(mut memory) = panels::memory(bytes) else { return 0 };
         let mut rest = &mut memory[..];
         for (matrix, unpacker) in matrices() {
             let (out, others) = rest.split_at_mut(matrix.panel_bytes());

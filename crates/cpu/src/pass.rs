@@ -5,13 +5,13 @@ use std::sync::Mutex;
 
 use dewdrop_backend::rope::RopeTable;
 use dewdrop_backend::state::Sequences;
-use dewdrop_backend::{Arithmetic, Op, Program, Row, SequenceId};
+use dewdrop_backend::{Arithmetic, Op, Program, Register, Row, SequenceId};
 
 use crate::isa::Isa;
 use crate::loaded::Loaded;
 use crate::op::attend::{Heads, Inputs};
 use crate::op::delta_rule;
-use crate::op::linear::Scratch;
+use crate::op::linear::{Linear, Scratch};
 use crate::pool::Pool;
 use crate::registers::Registers;
 
@@ -70,16 +70,40 @@ impl Pass {
         self.logits.clear();
     }
 
-    /// Runs one operation for all rows.
-    pub(crate) fn execute(&mut self, op: &Op, weights: &Loaded) {
+    /// Runs operations in order, for all rows; products of one input, such as queries, keys and values, side by side.
+    pub(crate) fn execute(&mut self, ops: &[Op], weights: &Loaded) {
+        for ops in ops.chunk_by(go_together) {
+            match ops {
+                [op] => self.operate(op, weights),
+                ops => self.products(ops, weights),
+            }
+        }
+    }
+
+    fn products(&mut self, ops: &[Op], weights: &Loaded) {
+        let mut products = Vec::with_capacity(ops.len());
+        let mut of = Register(0);
+        for op in ops {
+            if let Op::Linear { input, weight, bias, out, add } = op {
+                of = *input;
+                products.push(Linear {
+                    matrix: weights.matrix(*weight),
+                    bias: weights.optional(*bias),
+                    out: *out,
+                    add: *add,
+                });
+            }
+        }
+        self.linear(of, &products);
+    }
+
+    fn operate(&mut self, op: &Op, weights: &Loaded) {
         match op {
             Op::Embed { table, scale, out } => self.embed(weights.table(*table), *scale, *out),
             Op::Norm { input, weight, eps, out, add } => {
                 self.norm(*input, weights.optional(*weight), *eps, *out, *add);
             }
-            Op::Linear { input, weight, bias, out, add } => {
-                self.linear(*input, weights.matrix(*weight), weights.optional(*bias), *out, *add);
-            }
+            Op::Linear { .. } => self.products(std::slice::from_ref(op), weights),
             Op::Attend { q, k, v, out, state, spec } => {
                 let heads = Heads::new(spec, weights);
                 self.attend(spec, heads, Inputs { q: *q, k: *k, v: *v }, *out, *state);
@@ -100,5 +124,15 @@ impl Pass {
             Op::Glu { gate, up, out, activation } => self.glu(*gate, *up, *out, *activation),
             Op::Unembed { input, weight, softcap } => self.unembed(*input, weights.matrix(*weight), *softcap),
         }
+    }
+}
+
+/// Whether two successive operations are products of the same input that do not touch what the other writes.
+fn go_together(a: &Op, b: &Op) -> bool {
+    match (a, b) {
+        (Op::Linear { input: x, out: a, .. }, Op::Linear { input: y, out: b, .. }) => {
+            x == y && a != b && a != x && b != x
+        }
+        _ => false,
     }
 }

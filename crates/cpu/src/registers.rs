@@ -8,7 +8,7 @@ use crate::pool::Pool;
 
 /// Registers, `[n_rows, width]` each, and the int8 of those that a quantized matrix has read.
 ///
-/// An operation writes a spare buffer that then takes its target's place, so it may read any register, its own target's
+/// An operation writes spare buffers that then take its targets' places, so it may read any register, its own target's
 /// old content included, while its tasks write.
 pub(crate) struct Registers {
     widths: Vec<usize>,
@@ -17,7 +17,7 @@ pub(crate) struct Registers {
     quantized: Vec<Activations>,
     /// Whether `quantized` is of the register's present content.
     fresh: Vec<bool>,
-    spare: Vec<f32>,
+    spare: Vec<Vec<f32>>,
 }
 
 impl Registers {
@@ -75,7 +75,7 @@ impl Registers {
 
     /// A buffer to write a register's next content to, at least as long; its content is anything.
     pub(crate) fn take_spare(&mut self, register: Register) -> Vec<f32> {
-        let mut spare = std::mem::take(&mut self.spare);
+        let mut spare = self.spare.pop().unwrap_or_default();
         grow(&mut spare, self.n_rows * self.width(register));
         spare
     }
@@ -83,7 +83,7 @@ impl Registers {
     /// Makes a buffer the register's content.
     pub(crate) fn put(&mut self, register: Register, values: Vec<f32>) {
         let i = usize::from(register.0);
-        self.spare = std::mem::replace(&mut self.values[i], values);
+        self.spare.push(std::mem::replace(&mut self.values[i], values));
         self.fresh[i] = false;
     }
 }

@@ -1,53 +1,42 @@
 //! Weights to f32, exactly.
 
+use std::marker::PhantomData;
+
 use dewdrop_format::BlockType;
 
+use super::float_row::{BF16, F16, Stored};
 use crate::isa::Isa;
-use crate::lanes::{Job, Lanes};
+use crate::lanes::{Bytes, Job, Lanes};
 
 /// Decodes whole blocks: halves on lanes, everything else by its definition.
 pub(crate) fn decode(isa: Isa, block_type: BlockType, bytes: &[u8], out: &mut [f32]) {
     match block_type {
-        BlockType::F16 => isa.run(Halves { bytes, out }),
-        BlockType::BF16 => isa.run(Upper { bytes, out }),
+        BlockType::F16 => isa.run(Convert { bytes, out, stored: PhantomData::<F16> }),
+        BlockType::BF16 => isa.run(Convert { bytes, out, stored: PhantomData::<BF16> }),
         _ => (block_type.block().decode)(bytes, out),
     }
 }
 
-struct Halves<'a> {
+struct Convert<'a, S> {
     bytes: &'a [u8],
     out: &'a mut [f32],
+    stored: PhantomData<S>,
 }
 
-impl Job for Halves<'_> {
+impl<S: Stored> Job for Convert<'_, S> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        for (out, bytes) in self.out.chunks_mut(16).zip(self.bytes.chunks(32)) {
-            let mut halves = [0; 16];
-            for (half, bytes) in halves.iter_mut().zip(bytes.as_chunks().0) {
-                *half = u16::from_le_bytes(*bytes);
-            }
-            let mut lanes = [0.0; 16];
-            l.store(l.load_half(&halves), &mut lanes);
-            out.copy_from_slice(&lanes[..out.len()]);
+        let (vectors, rest) = self.out.as_chunks_mut::<16>();
+        let (whole, last) = self.bytes.split_at(vectors.len() * 16 * S::BYTES);
+        for (out, bytes) in vectors.iter_mut().zip(whole.chunks_exact(16 * S::BYTES)) {
+            l.store(S::load(l, bytes), out);
         }
-    }
-}
-
-struct Upper<'a> {
-    bytes: &'a [u8],
-    out: &'a mut [f32],
-}
-
-impl Job for Upper<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(self, _: L) {
-        for (out, bytes) in self.out.iter_mut().zip(self.bytes.as_chunks::<2>().0) {
-            *out = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
-        }
+        let mut bytes = Bytes::ZERO;
+        bytes.0[..last.len()].copy_from_slice(last);
+        let mut lanes = [0.0; 16];
+        l.store(S::load(l, &bytes.0[..16 * S::BYTES]), &mut lanes);
+        rest.copy_from_slice(&lanes[..rest.len()]);
     }
 }

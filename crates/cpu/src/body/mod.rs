@@ -5,6 +5,7 @@ pub(crate) mod conv;
 pub(crate) mod decode;
 pub(crate) mod delta_rule;
 pub(crate) mod float_product;
+pub(crate) mod float_row;
 pub(crate) mod glu;
 pub(crate) mod integer_product;
 pub(crate) mod math;

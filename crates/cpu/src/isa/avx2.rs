@@ -151,6 +151,20 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn load_upper(self, from: &[u16; 16]) -> [__m256; 2] {
+        let from = from.as_ptr().cast::<__m128i>();
+        // SAFETY: two times 8 of 16 halves, at any alignment; the instructions as above.
+        unsafe {
+            let low = _mm256_cvtepu16_epi32(_mm_loadu_si128(from));
+            let high = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.add(1)));
+            [
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(low)),
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     fn store_half(self, x: [__m256; 2], to: &mut [u16; 16]) {
         let to = to.as_mut_ptr().cast::<__m128i>();
         // SAFETY: two times 8 of 16 halves, at any alignment; the instructions as above. 0: to nearest even.

@@ -139,6 +139,15 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn load_upper(self, from: &[u16; 16]) -> __m512 {
+        // SAFETY: 16 halves, at any alignment; `self` proves that the machine has the instructions.
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        }
+    }
+
+    #[inline(always)]
     fn store_half(self, x: __m512, to: &mut [u16; 16]) {
         // SAFETY: as in `load_half`. 0: to nearest even.
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm512_cvtps_ph::<0>(x)) }

@@ -174,6 +174,20 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     }
 
     #[inline(always)]
+    fn load_upper(self, from: &[u16; 16]) -> [float32x4_t; 4] {
+        // SAFETY: two times 8 of 16 halves; `self` proves that the machine has the instructions.
+        unsafe {
+            let (low, high) = (vld1q_u16(from.as_ptr()), vld1q_u16(from.as_ptr().add(8)));
+            [
+                vreinterpretq_f32_u32(vshll_n_u16::<16>(vget_low_u16(low))),
+                vreinterpretq_f32_u32(vshll_n_u16::<16>(vget_high_u16(low))),
+                vreinterpretq_f32_u32(vshll_n_u16::<16>(vget_low_u16(high))),
+                vreinterpretq_f32_u32(vshll_n_u16::<16>(vget_high_u16(high))),
+            ]
+        }
+    }
+
+    #[inline(always)]
     fn store_half(self, x: [float32x4_t; 4], to: &mut [u16; 16]) {
         for (x, to) in x.into_iter().zip(to.as_chunks_mut::<4>().0) {
             // SAFETY: 4 halves; `self` proves that the machine has the instruction.

@@ -128,6 +128,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn load_upper(self, from: &[u16; 16]) -> [f32; 16] {
+        from.map(|upper| f32::from_bits(u32::from(upper) << 16))
+    }
+
+    #[inline(always)]
     fn store_half(self, x: [f32; 16], to: &mut [u16; 16]) {
         *to = x.map(|x| f16::from_f32(x).to_bits());
     }

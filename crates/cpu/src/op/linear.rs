@@ -1,16 +1,19 @@
-//! Products of a weight matrix with all rows.
+//! Products of weight matrices with all rows.
 //!
 //! A task owns some channels for all rows. Of a quantized matrix it unpacks one span of sixteen channels after another
 //! into a panel, which then serves every row: each weight is read and unpacked once per pass.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Mutex;
 
 use dewdrop_backend::{Arithmetic, Register};
+use dewdrop_format::BlockType;
 
 use crate::activations::Activations;
 use crate::body::decode::decode;
 use crate::body::float_product::{FloatProduct, float_product};
+use crate::body::float_row::{BF16, F16, F32, FloatRow, Stored};
 use crate::body::integer_product::{End, Target, product};
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
@@ -40,30 +43,42 @@ pub(crate) fn unpacker(matrix: &Matrix, arithmetic: Arithmetic) -> Option<&'stat
     }
 }
 
+/// One of several products of the same input.
+pub(crate) struct Linear<'a> {
+    pub(crate) matrix: &'a Matrix,
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) out: Register,
+    /// Whether it is added to `out`.
+    pub(crate) add: bool,
+}
+
 impl Pass {
-    /// `out = weight input + bias`, or that added to it.
-    pub(crate) fn linear(
-        &mut self,
-        input: Register,
-        matrix: &Matrix,
-        bias: Option<&[f32]>,
-        out: Register,
-        add: bool,
-    ) {
-        let widths = (self.registers.width(input), self.registers.width(out));
-        assert_eq!(widths, (matrix.n_in, matrix.n_out), "widths of a linear's registers");
-        let mut values = self.registers.take_spare(out);
-        let rows = match unpacker(matrix, self.arithmetic) {
-            Some(_) => {
-                self.registers.quantize(self.isa, &mut self.pool, input);
-                Rows::Integers(self.registers.quantized(input))
-            }
-            None => Rows::Floats(self.registers.get(input)),
-        };
-        let end = End { bias, old: add.then(|| self.registers.get(out)) };
-        let product = Multiply { isa: self.isa, matrix, rows, end };
-        product.run(&mut self.pool, &self.scratch, &mut values);
-        self.registers.put(out, values);
+    /// `out = weight input + bias`, or that added to it, for all of `products`, side by side.
+    pub(crate) fn linear(&mut self, input: Register, products: &[Linear<'_>]) {
+        let width = self.registers.width(input);
+        let alone = |i: usize| products[..i].iter().all(|other| other.out != products[i].out);
+        assert!((0..products.len()).all(alone), "two products side by side write one register");
+        if products.iter().any(|product| unpacker(product.matrix, self.arithmetic).is_some()) {
+            self.registers.quantize(self.isa, &mut self.pool, input);
+        }
+        let mut outs: Vec<Vec<f32>> =
+            products.iter().map(|product| self.registers.take_spare(product.out)).collect();
+        let mut multiplies = Vec::with_capacity(products.len());
+        for (product, out) in products.iter().zip(&mut outs) {
+            let &Linear { matrix, bias, out: register, add } = product;
+            let widths = (width, self.registers.width(register));
+            assert_eq!(widths, (matrix.n_in, matrix.n_out), "widths of a linear's registers");
+            let rows = match unpacker(matrix, self.arithmetic) {
+                Some(_) => Rows::Integers(self.registers.quantized(input)),
+                None => Rows::Floats(self.registers.get(input)),
+            };
+            let end = End { bias, old: add.then(|| self.registers.get(register)) };
+            multiplies.push(Multiply { isa: self.isa, matrix, rows, end, out: Disjoint::new(out) });
+        }
+        run(&mut self.pool, &self.scratch, &multiplies);
+        for (product, out) in products.iter().zip(outs) {
+            self.registers.put(product.out, out);
+        }
     }
 }
 
@@ -74,55 +89,80 @@ pub(crate) struct Scratch {
     floats: Vec<f32>,
 }
 
-/// `end(matrix x)`, `[n_rows, n_out]`.
+/// `out = end(matrix x)`, `[n_rows, n_out]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Multiply<'a> {
     pub(crate) isa: Isa,
     pub(crate) matrix: &'a Matrix,
     pub(crate) rows: Rows<'a>,
     pub(crate) end: End<'a>,
+    pub(crate) out: Disjoint<'a, f32>,
+}
+
+/// Computes all products, as one job of the pool. `scratch`: one for each worker.
+pub(crate) fn run(pool: &mut Pool, scratch: &[Mutex<Scratch>], products: &[Multiply<'_>]) {
+    let threads = pool.threads();
+    // The number of tasks before and with each product.
+    let ends: Vec<usize> = products
+        .iter()
+        .scan(0, |end, product| {
+            *end += product.n_tiles().div_ceil(product.tiles_per_task(threads));
+            Some(*end)
+        })
+        .collect();
+    pool.run(ends.last().copied().unwrap_or(0), &|worker, task| {
+        let mut scratch = scratch[worker].try_lock().expect("a worker's scratch is its own");
+        let i = ends.partition_point(|end| *end <= task);
+        let task = task - if i == 0 { 0 } else { ends[i - 1] };
+        let n = products[i].tiles_per_task(threads);
+        for tile in task * n..products[i].n_tiles().min((task + 1) * n) {
+            // SAFETY: each tile of each product is in one task.
+            unsafe { products[i].tile(tile, &mut scratch) };
+        }
+    });
 }
 
 impl Multiply<'_> {
-    /// Computes it. `scratch`: one for each worker.
-    pub(crate) fn run(&self, pool: &mut Pool, scratch: &[Mutex<Scratch>], out: &mut [f32]) {
-        let (out, n_out) = (Disjoint::new(out), self.matrix.n_out);
+    /// Channels that are computed at a time.
+    fn tile_channels(&self) -> usize {
         let (_, panels) = self.isa.tile();
-        let n_tiles = n_out.div_ceil(panels * CHANNELS);
-        let tile_bytes = panels * CHANNELS * self.matrix.block_type.bytes_for(self.matrix.n_in);
-        // At least a few tasks for each thread, so that all end at about the same time.
-        let tiles_per_task = (TASK_BYTES / tile_bytes.max(1)).min(n_tiles / (4 * pool.threads())).max(1);
-        pool.run(n_tiles.div_ceil(tiles_per_task), &|worker, task| {
-            let mut scratch = scratch[worker].try_lock().expect("a worker's scratch is its own");
-            for tile in task * tiles_per_task..n_tiles.min((task + 1) * tiles_per_task) {
-                let channels = tile * panels * CHANNELS..n_out.min((tile + 1) * panels * CHANNELS);
-                // SAFETY: a tile's columns are its task's alone.
-                unsafe {
-                    match self.rows {
-                        Rows::Integers(x) => self.integer_tile(channels, x, out, &mut scratch),
-                        Rows::Floats(x) => self.float_tile(channels, x, out, &mut scratch),
-                    }
-                }
+        panels * CHANNELS
+    }
+
+    fn n_tiles(&self) -> usize {
+        self.matrix.n_out.div_ceil(self.tile_channels())
+    }
+
+    /// At least a few tasks for each thread, so that all end at about the same time.
+    fn tiles_per_task(&self, threads: usize) -> usize {
+        let tile_bytes = self.tile_channels() * self.matrix.block_type.bytes_for(self.matrix.n_in);
+        (TASK_BYTES / tile_bytes.max(1)).min(self.n_tiles() / (4 * threads)).max(1)
+    }
+
+    /// # Safety
+    /// No other task computes this tile, and nobody uses its columns of `out`.
+    unsafe fn tile(&self, tile: usize, scratch: &mut Scratch) {
+        let n = self.tile_channels();
+        let channels = tile * n..self.matrix.n_out.min((tile + 1) * n);
+        // SAFETY: by the caller.
+        unsafe {
+            match self.rows {
+                Rows::Integers(x) => self.integer_tile(channels, x, scratch),
+                Rows::Floats(x) => self.float_tile(channels, x, scratch),
             }
-        });
+        }
     }
 
     /// # Safety
     /// These columns of `out` are the present task's alone.
-    unsafe fn integer_tile(
-        &self,
-        channels: Range<usize>,
-        x: &Activations,
-        out: Disjoint<'_, f32>,
-        scratch: &mut Scratch,
-    ) {
+    unsafe fn integer_tile(&self, channels: Range<usize>, x: &Activations, scratch: &mut Scratch) {
         let &Matrix { block_type, n_in, n_out, layout, .. } = self.matrix;
         let unpacker = Unpacker::of(block_type).expect("a quantized type");
         assert_eq!(x.n_in(), n_in, "inputs of a matrix");
         for first in (0..n_in).step_by(SPAN) {
             let n = SPAN.min(n_in - first);
             let target = Target {
-                out,
+                out: self.out,
                 n_out,
                 channel: channels.start,
                 n_channels: channels.len(),
@@ -216,39 +256,20 @@ impl Multiply<'_> {
 
     /// # Safety
     /// These columns of `out` are the present task's alone.
-    unsafe fn float_tile(
-        &self,
-        channels: Range<usize>,
-        x: &[f32],
-        out: Disjoint<'_, f32>,
-        scratch: &mut Scratch,
-    ) {
-        let Matrix { block_type, n_in, n_out, ref blocks, .. } = *self.matrix;
-        for first in (0..n_in).step_by(SPAN) {
-            let n = SPAN.min(n_in - first);
-            scratch.floats.resize(channels.len() * n, 0.0);
-            for (channel, floats) in channels.clone().zip(scratch.floats.chunks_exact_mut(n)) {
-                let at = block_type.bytes_for(channel * n_in + first);
-                let bytes = &blocks[at..][..block_type.bytes_for(n)];
-                decode(self.isa, block_type, bytes, floats);
+    unsafe fn float_tile(&self, channels: Range<usize>, x: &[f32], scratch: &mut Scratch) {
+        // SAFETY: by the caller.
+        unsafe {
+            match self.matrix.block_type {
+                BlockType::F32 if self.n_rows(x) == 1 => self.float_row::<F32>(&channels, x),
+                BlockType::F16 if self.n_rows(x) == 1 => self.float_row::<F16>(&channels, x),
+                BlockType::BF16 if self.n_rows(x) == 1 => self.float_row::<BF16>(&channels, x),
+                _ => self.float_rows(&channels, x, &mut scratch.floats),
             }
-            let product = FloatProduct {
-                weights: &scratch.floats,
-                n_inputs: n,
-                x,
-                n_in,
-                first_input: first,
-                out,
-                n_out,
-                first_channel: channels.start,
-            };
-            // SAFETY: by the caller.
-            unsafe { float_product(self.isa, product) };
         }
-        for row in 0..x.len() / n_in {
-            let at = row * n_out;
+        for row in 0..self.n_rows(x) {
+            let at = row * self.matrix.n_out;
             // SAFETY: by the caller.
-            let out = unsafe { out.part(at + channels.start..at + channels.end) };
+            let out = unsafe { self.out.part(at + channels.start..at + channels.end) };
             for (channel, out) in channels.clone().zip(out) {
                 if let Some(bias) = self.end.bias {
                     *out += bias[channel];
@@ -257,6 +278,46 @@ impl Multiply<'_> {
                     *out += old[at + channel];
                 }
             }
+        }
+    }
+
+    fn n_rows(&self, x: &[f32]) -> usize {
+        x.len() / self.matrix.n_in
+    }
+
+    /// # Safety
+    /// These columns of `out` are the present task's alone.
+    unsafe fn float_row<S: Stored>(&self, channels: &Range<usize>, x: &[f32]) {
+        let n = self.matrix.n_in * S::BYTES;
+        let weights = &self.matrix.blocks[channels.start * n..channels.end * n];
+        // SAFETY: by the caller.
+        let out = unsafe { self.out.part(channels.clone()) };
+        self.isa.run(FloatRow { weights, x, out, stored: PhantomData::<S> });
+    }
+
+    /// # Safety
+    /// These columns of `out` are the present task's alone.
+    unsafe fn float_rows(&self, channels: &Range<usize>, x: &[f32], floats: &mut Vec<f32>) {
+        let Matrix { block_type, n_in, n_out, ref blocks, .. } = *self.matrix;
+        for first in (0..n_in).step_by(SPAN) {
+            let n = SPAN.min(n_in - first);
+            floats.resize(channels.len() * n, 0.0);
+            for (channel, floats) in channels.clone().zip(floats.chunks_exact_mut(n)) {
+                let at = block_type.bytes_for(channel * n_in + first);
+                decode(self.isa, block_type, &blocks[at..][..block_type.bytes_for(n)], floats);
+            }
+            let product = FloatProduct {
+                weights: floats,
+                n_inputs: n,
+                x,
+                n_in,
+                first_input: first,
+                out: self.out,
+                n_out,
+                first_channel: channels.start,
+            };
+            // SAFETY: by the caller.
+            unsafe { float_product(self.isa, product) };
         }
     }
 }

@@ -8,10 +8,11 @@ use proptest::prelude::*;
 
 use std::sync::Mutex;
 
-use super::linear::{Multiply, Rows, Scratch, unpacker};
+use super::linear::{Multiply, Rows, Scratch, run, unpacker};
 use crate::activations::Activations;
 use crate::body::glu::Glu;
 use crate::body::integer_product::End;
+use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::loaded::{Layout, Matrix};
 use crate::panels;
@@ -60,7 +61,8 @@ fn product(
     };
     let scratch: Vec<_> = (0..threads).map(|_| Mutex::new(Scratch::default())).collect();
     let mut out = vec![f32::NAN; x.len() / matrix.n_in * matrix.n_out];
-    Multiply { isa, matrix, rows, end }.run(&mut pool, &scratch, &mut out);
+    let product = Multiply { isa, matrix, rows, end, out: Disjoint::new(&mut out) };
+    run(&mut pool, &scratch, &[product]);
     out
 }
 

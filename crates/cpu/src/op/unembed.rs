@@ -2,7 +2,7 @@
 
 use dewdrop_backend::Register;
 
-use super::linear::{Multiply, Rows, unpacker};
+use super::linear::{self, Multiply, Rows, unpacker};
 use crate::activations::Activations;
 use crate::body::glu::Softcap;
 use crate::body::integer_product::End;
@@ -30,8 +30,8 @@ impl Pass {
             None => Rows::Floats(&x),
         };
         let end = End { bias: None, old: None };
-        let product = Multiply { isa: self.isa, matrix, rows, end };
-        product.run(&mut self.pool, &self.scratch, &mut self.logits);
+        let out = Disjoint::new(&mut self.logits);
+        linear::run(&mut self.pool, &self.scratch, &[Multiply { isa: self.isa, matrix, rows, end, out }]);
         if let Some(cap) = softcap {
             self.cap(cap);
         }
