@@ -62,9 +62,14 @@ impl Layout {
     }
 }
 
-/// Bytes of memory that a section with these weights takes, the edges of pages around its tensors included.
-pub fn buffer_len(sources: &[WeightSource]) -> usize {
+/// Bytes of a staging slot that a section with these weights takes, the pages around its tensors included.
+pub fn staging_len(sources: &[WeightSource]) -> usize {
     Layout::new(sources).len
+}
+
+/// Bytes of memory that a section with these weights takes where it is pinned.
+pub fn pinned_len(sources: &[WeightSource]) -> usize {
+    sources.chunks(1).map(staging_len).sum()
 }
 
 #[cfg(test)]

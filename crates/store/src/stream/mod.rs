@@ -32,7 +32,7 @@ use self::table::Table;
 use self::transfers::{Failure, TransferId, Transfers};
 use crate::{Checkpoint, StoreError, WeightSource};
 
-pub use self::layout::buffer_len;
+pub use self::layout::{pinned_len, staging_len};
 
 /// Reads begin and end on multiples of this, in files and in memory: what direct reads ask for on common disks.
 const PAGE: usize = 4096;
@@ -59,7 +59,7 @@ pub struct Placement {
     pub places: Vec<Place>,
     /// Staging slots; one is in use while the others fill.
     pub n_slots: usize,
-    /// Bytes of a slot, at least [`buffer_len`] of each streamed section.
+    /// Bytes of a slot, at least [`staging_len`] of each streamed section.
     pub slot_bytes: usize,
     /// Bytes of rows that are kept for rounds to come.
     pub row_bytes: usize,
@@ -99,14 +99,32 @@ pub(crate) struct Stream {
 
 struct Section {
     place: Place,
-    layout: Layout,
+    /// One for all weights where they pass through a slot. One for each where they last, so that whoever computes can
+    /// let go of each.
+    layouts: Vec<Layout>,
     /// Read and handed over, for good.
     is_settled: bool,
 }
 
 struct Fetch {
     section: usize,
-    transfer: TransferId,
+    /// One for each layout.
+    transfers: Vec<TransferId>,
+}
+
+impl Section {
+    fn new(place: Place, sources: &[WeightSource]) -> Self {
+        let layouts = match place {
+            Place::Pinned => sources.chunks(1).map(Layout::new).collect(),
+            Place::Streamed => vec![Layout::new(sources)],
+            Place::Rows => Vec::new(),
+        };
+        Section { place, layouts, is_settled: false }
+    }
+
+    fn len(&self) -> usize {
+        self.layouts.iter().map(|layout| layout.len).sum()
+    }
 }
 
 impl Stream {
@@ -127,12 +145,8 @@ impl Stream {
         files: Arc<[ReadFile]>,
         reader: Box<dyn Reader>,
     ) -> Result<Self, StoreError> {
-        let section = |(sources, place): (&Vec<WeightSource>, &Place)| Section {
-            place: *place,
-            layout: if *place == Place::Rows { Layout::default() } else { Layout::new(sources) },
-            is_settled: false,
-        };
-        let sections: Vec<Section> = sources.iter().zip(&placement.places).map(section).collect();
+        let sections = sources.iter().zip(&placement.places);
+        let sections: Vec<Section> = sections.map(|(sources, place)| Section::new(*place, sources)).collect();
         let rows = sources.iter().zip(&placement.places).find(|(_, place)| **place == Place::Rows);
         let table = rows.map(|(sources, _)| Table::new(&sources[0], placement.row_bytes)).transpose()?;
         let mut transfers = Transfers::new(reader, files);
@@ -167,36 +181,54 @@ impl Stream {
         if self.sections[section].is_settled {
             return Ok((Vec::new(), true));
         }
-        let part = Arc::new(self.arrived(section, sources)?);
+        let parts = self.arrived(section, sources)?.into_iter().map(Arc::new);
         let is_lasting = self.is_pinned(section);
+        let mut blocks = Vec::with_capacity(sources.len());
+        for (part, layout) in parts.zip(&self.sections[section].layouts) {
+            let whole = Blocks::new(part.clone());
+            blocks.extend(layout.places.iter().map(|place| whole.slice(place.clone())));
+            if !is_lasting {
+                self.held.push(part);
+            }
+        }
         if is_lasting {
             self.sections[section].is_settled = true;
             self.n_unsettled -= 1;
-        } else {
-            self.held.push(part.clone());
         }
-        let whole = Blocks::new(part);
-        let places = &self.sections[section].layout.places;
-        Ok((places.iter().map(|place| whole.slice(place.clone())).collect(), is_lasting))
+        Ok((blocks, is_lasting))
     }
 
     /// Waits for the section that is the first under way. Upon an error it is begun again.
-    fn arrived(&mut self, section: usize, sources: &[WeightSource]) -> Result<Part, StoreError> {
+    fn arrived(&mut self, section: usize, sources: &[WeightSource]) -> Result<Vec<Part>, StoreError> {
         let Some(fetch) = self.ahead.pop_front() else {
             return Err(StoreError::Held { section, held: self.held.len() });
         };
         assert_eq!(fetch.section, section, "sections are taken in order");
-        let (part, result) = self.transfers.finish(fetch.transfer);
+        let (parts, result) = self.finish(fetch);
         // Checked after the bytes are here: what changes later does not matter to them.
         let result = result.map_err(|failure| self.error(failure, sources));
         match result.and_then(|()| self.check_files(sources)) {
-            Ok(()) => Ok(part),
+            Ok(()) => Ok(parts),
             Err(error) => {
-                let transfer = self.transfers.start(part, &self.sections[section].layout.extents, true);
-                self.ahead.push_front(Fetch { section, transfer });
+                let fetch = self.start(section, parts, true);
+                self.ahead.push_front(fetch);
                 Err(error)
             }
         }
+    }
+
+    fn start(&mut self, section: usize, parts: Vec<Part>, urgent: bool) -> Fetch {
+        let layouts = self.sections[section].layouts.iter();
+        let transfers = &mut self.transfers;
+        let start = |(layout, part): (&Layout, Part)| transfers.start(part, &layout.extents, urgent);
+        Fetch { section, transfers: layouts.zip(parts).map(start).collect() }
+    }
+
+    /// Waits for a section. Its parts come back in any case; an error is the first of any.
+    fn finish(&mut self, fetch: Fetch) -> (Vec<Part>, Result<(), Failure>) {
+        let finished = fetch.transfers.into_iter().map(|transfer| self.transfers.finish(transfer));
+        let (parts, results): (Vec<Part>, Vec<_>) = finished.unzip();
+        (parts, results.into_iter().collect())
     }
 
     /// An error if a file that holds one of these is not the one that was opened.
@@ -208,9 +240,10 @@ impl Stream {
     /// Forgets what was read and handed over, and begins anew with the first section.
     pub(crate) fn restart(&mut self) {
         while let Some(fetch) = self.ahead.pop_front() {
-            let (part, _) = self.transfers.finish(fetch.transfer);
-            if self.sections[fetch.section].place == Place::Streamed {
-                self.free.push(part);
+            let is_streamed = self.sections[fetch.section].place == Place::Streamed;
+            let (parts, _) = self.finish(fetch);
+            if is_streamed {
+                self.free.extend(parts);
             }
         }
         for section in &mut self.sections {
@@ -223,7 +256,7 @@ impl Stream {
     pub(crate) fn statistics(&self) -> Statistics {
         let bytes = |place| {
             let sections = self.sections.iter().filter(|section| section.place == place);
-            sections.map(|section| section.layout.len as u64).sum()
+            sections.map(|section| section.len() as u64).sum()
         };
         Statistics {
             reader: self.transfers.reader_name(),
@@ -251,20 +284,20 @@ impl Stream {
         }
         // After one whole round there is nothing left to begin.
         for _ in 0..self.sections.len() {
-            let Section { place, layout, is_settled } = &self.sections[self.next];
-            let part = match place {
-                Place::Rows => None,
-                Place::Pinned if *is_settled || self.is_ahead(self.next) => None,
+            let Section { place, layouts, is_settled } = &self.sections[self.next];
+            let parts = match place {
+                Place::Rows => Vec::new(),
+                Place::Pinned if *is_settled || self.is_ahead(self.next) => Vec::new(),
                 Place::Pinned if self.n_pinned_ahead() == PINNED_AHEAD => break,
-                Place::Pinned => Some(memory(layout.len)?),
+                Place::Pinned => layouts.iter().map(|layout| memory(layout.len)).collect::<Result<_, _>>()?,
                 Place::Streamed => match self.free.pop() {
-                    Some(part) => Some(part),
+                    Some(part) => vec![part],
                     None => break,
                 },
             };
-            if let Some(part) = part {
-                let transfer = self.transfers.start(part, &layout.extents, false);
-                self.ahead.push_back(Fetch { section: self.next, transfer });
+            if !parts.is_empty() {
+                let fetch = self.start(self.next, parts, false);
+                self.ahead.push_back(fetch);
             }
             self.next = (self.next + 1) % self.sections.len();
         }
@@ -319,7 +352,7 @@ fn slots(
     if streamed().next().is_none() {
         return Ok(Vec::new());
     }
-    let largest = streamed().map(|section| section.layout.len).max().unwrap_or(0);
+    let largest = streamed().map(Section::len).max().unwrap_or(0);
     assert!(n_slots > 0 && largest <= slot_bytes, "{n_slots} slots of {slot_bytes} bytes for {largest}");
     let slot_bytes = slot_bytes.next_multiple_of(PAGE);
     let mut staging = memory(n_slots * slot_bytes)?;
