@@ -1,5 +1,7 @@
 //! A program in smaller sections, for those who cannot have a whole layer's weights at once.
 
+use std::collections::BTreeSet;
+
 use crate::{Op, Program, Section, WeightSlot};
 
 /// A program with the same operations in the same order, in sections that may be smaller.
@@ -55,13 +57,12 @@ impl Piece {
         piece
     }
 
-    /// Whether it stays within `most` bytes with one more operation.
+    /// Whether it stays within `most` bytes with one more operation, or as it is where that has no weights of its own.
     fn takes(&self, op: &Op, most: u64, bytes: impl Fn(usize) -> u64) -> bool {
-        let mut slots = self.origin.slots.clone();
+        let mut slots: BTreeSet<usize> = self.origin.slots.iter().copied().collect();
+        let n = slots.len();
         slots.extend(op.clone().slots_mut().into_iter().map(|slot| usize::from(slot.0)));
-        slots.sort_unstable();
-        slots.dedup();
-        slots.into_iter().map(bytes).sum::<u64>() <= most
+        slots.len() == n || slots.into_iter().map(bytes).sum::<u64>() <= most
     }
 
     fn add(&mut self, op: &Op, of: &Section) {
@@ -131,6 +132,19 @@ mod tests {
         assert_eq!((&b.ops[..], &c.ops[..]), (&[linear(0, None)][..], &[linear(0, Some(1))][..]));
         let roles: Vec<&str> = c.weights.iter().map(|weight| &weight.role[..]).collect();
         assert_eq!((roles, &c.name[..]), (vec!["5", "1"], "layer 0, part 3 of 3"));
+    }
+
+    #[test]
+    fn operations_without_weights_go_with_those_before() {
+        let glu = Op::Glu {
+            gate: Register(0),
+            up: Register(0),
+            out: Register(0),
+            activation: crate::Activation::Silu,
+        };
+        let cut = program(vec![linear(0, None), glu.clone(), linear(1, None)], &[9, 9]).cut(1, |_, _| 9);
+        let [a, b] = &cut.program.sections[..] else { panic!("two parts") };
+        assert_eq!((&a.ops[..], &b.ops[..]), (&[linear(0, None), glu][..], &[linear(0, None)][..]));
     }
 
     #[test]

@@ -9,7 +9,9 @@ use dewdrop_store::Checkpoint;
 use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};
 
 use crate::language::Language;
-use crate::{Error, Model, Options, Session, assemble, built_in, recognize};
+use crate::options::CHUNK;
+use crate::plan::{self, Plan, TooSmall};
+use crate::{Error, Model, Options, Session, Streaming, assemble, built_in, machine, recognize};
 
 /// A model that is ready to run. Clones share it.
 #[derive(Clone)]
@@ -22,6 +24,7 @@ struct Inner {
     core: SharedCore,
     backend_name: String,
     limits: Limits,
+    plan: Option<Plan>,
 }
 
 impl Engine {
@@ -42,17 +45,22 @@ impl Engine {
     pub fn from_checkpoint(checkpoint: Checkpoint, options: Options) -> Result<Engine, Error> {
         let model = recognize(&checkpoint)
             .map_err(|error| Error::Model { path: checkpoint.path().to_owned(), source: Box::new(error) })?;
+        let context = context(&options, &model.descriptor)?;
         let language = Language::of(&checkpoint, &model.descriptor)?;
+        let plan = plan_if_short(&checkpoint, &model, &options)?;
         let limits = Limits {
-            context: context(&options, &model.descriptor)?,
-            chunk: options.chunk,
+            context: plan.as_ref().map_or(context, |plan| plan.context),
+            chunk: plan.as_ref().map_or(options.chunk.unwrap_or(CHUNK), |plan| plan.chunk),
             n_choices: language.n_choices().min(model.descriptor.n_vocab),
         };
         let checkpoint = Arc::new(checkpoint);
-        let core = assemble(checkpoint.clone(), &model, &options)?;
+        let core = match &plan {
+            Some(plan) => assemble::by_plan(checkpoint.clone(), plan, &options)?,
+            None => assemble(checkpoint.clone(), &model, &options)?,
+        };
         let backend_name = core.backend_name();
         let core = SharedCore::new(core);
-        Ok(Engine(Arc::new(Inner { checkpoint, model, language, core, backend_name, limits })))
+        Ok(Engine(Arc::new(Inner { checkpoint, model, language, core, backend_name, limits, plan })))
     }
 
     /// A new session. All sessions of an engine share its weights; their passes take turns.
@@ -103,6 +111,16 @@ impl Engine {
         self.0.backend_name.clone()
     }
 
+    /// How the model is run within the budget; none where all of it fits and nobody set one.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.0.plan.as_ref()
+    }
+
+    /// What streaming has done so far; none where nothing is streamed.
+    pub fn streaming(&self) -> Result<Option<Streaming>, Error> {
+        Ok(self.0.core.lock()?.statistics())
+    }
+
     /// What runs passes, for tests and measurements that go below sessions.
     pub fn core(&self) -> &SharedCore {
         &self.0.core
@@ -110,6 +128,19 @@ impl Engine {
 
     pub(crate) fn limits(&self) -> Limits {
         self.0.limits
+    }
+}
+
+/// The plan for a budget; none where nobody set one and there is room for everything.
+fn plan_if_short(checkpoint: &Checkpoint, model: &Model, options: &Options) -> Result<Option<Plan>, Error> {
+    let Some(budget) = options.memory.or_else(machine::available_memory) else { return Ok(None) };
+    checkpoint.forget_pages();
+    let held = machine::held_memory().unwrap_or(0) + checkpoint.bytes_in_memory();
+    match plan::plan(&plan::Question { model, options, budget, held }) {
+        Ok(plan) => Ok((options.memory.is_some() || plan.streamed > 0).then_some(plan)),
+        Err(TooSmall { budget, least, streamed }) => {
+            Err(Error::Memory { path: checkpoint.path().to_owned(), budget, least, streamed })
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use dewdrop_store::Residency;
 use crate::machine;
 
 /// Prompt rows per pass: enough that reading weights costs little beside computing.
-const CHUNK: usize = 512;
+pub(crate) const CHUNK: usize = 512;
 
 /// How a model is to be run. None of these but `arithmetic` and `kv` changes a token.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,10 +21,14 @@ pub struct Options {
     pub kv: Option<KvType>,
     /// Who computes.
     pub backend: Choice,
-    /// Most prompt rows per pass.
-    pub chunk: usize,
-    /// How weights live.
+    /// Most prompt rows per pass; none: 512, or what the budget has room for where weights are streamed.
+    pub chunk: Option<usize>,
+    /// How weights live where all of them fit into memory.
     pub residency: Residency,
+    /// Most bytes of memory that this process may have, everything included; none: what the system has to spare.
+    pub memory: Option<u64>,
+    /// Sessions at a time that the budget has room for.
+    pub sessions: usize,
 }
 
 /// Who computes.
@@ -47,8 +51,10 @@ impl Default for Options {
             arithmetic: Arithmetic::default(),
             kv: None,
             backend: Choice::Cpu { isa: None },
-            chunk: CHUNK,
+            chunk: None,
             residency: Residency::default(),
+            memory: None,
+            sessions: 1,
         }
     }
 }

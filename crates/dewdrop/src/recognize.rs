@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use dewdrop_backend::Program;
-use dewdrop_model::{Claims, Descriptor, ModelError, ROPE_FACTORS, Source};
-use dewdrop_store::{Checkpoint, CheckpointKind};
+use dewdrop_model::{Claim, Claims, Descriptor, ModelError, ROPE_FACTORS, Source};
+use dewdrop_store::{Checkpoint, CheckpointKind, WeightSource};
 
 /// A model that is known to be runnable.
 #[derive(Clone, Debug)]
@@ -15,6 +15,18 @@ pub struct Model {
     pub program: Arc<Program>,
     /// Which tensor plays which role of the program.
     pub claims: Claims,
+}
+
+impl Model {
+    /// For each section of the program, what fills its weight slots.
+    pub(crate) fn weight_sources(&self) -> Vec<Vec<WeightSource>> {
+        let sections = self.claims.sections.iter();
+        sections.map(|claims| claims.iter().map(weight_source).collect()).collect()
+    }
+}
+
+fn weight_source(claim: &Claim) -> WeightSource {
+    WeightSource { info: claim.info.clone(), transform: claim.transform, shape: [claim.n_out, claim.n_in] }
 }
 
 /// The model in a checkpoint, described, compiled and claimed.

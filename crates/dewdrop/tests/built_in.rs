@@ -49,7 +49,7 @@ fn a_seed_gives_the_same_text_however_it_is_run() {
     let (wanted, ids, _) = generate(&mut session(), &sampling());
     let options = Options { threads: Some(1), ..Options::default() };
     for options in [
-        Options { chunk: 1, ..options.clone() },
+        Options { chunk: Some(1), ..options.clone() },
         Options { threads: Some(3), ..options.clone() },
         Options { residency: Residency::Resident, ..options.clone() },
         Options { context: Some(64), ..options },

@@ -95,6 +95,16 @@ impl Checkpoint {
         self.sources[tensor.file].bytes().slice(start..start + len)
     }
 
+    /// Takes what was looked at in the files out of this process's memory; it comes back when it is looked at again.
+    pub fn forget_pages(&self) {
+        self.sources.iter().for_each(Source::forget_pages);
+    }
+
+    /// Bytes of files that lie in memory, such as a model that is built into the program.
+    pub fn bytes_in_memory(&self) -> u64 {
+        self.sources.iter().filter(|source| source.file().is_none()).map(Source::len).sum()
+    }
+
     /// Bytes of all tensors.
     pub fn total_bytes(&self) -> u64 {
         self.tensors.values().map(|tensor| tensor.len).sum()

@@ -22,6 +22,7 @@ pub(crate) struct Source {
 /// A file as it was when it was opened: kept to see changes and to read without the map.
 struct Opened {
     file: File,
+    map: Arc<Mmap>,
     /// None where the file system does not say.
     modified: Option<SystemTime>,
 }
@@ -40,11 +41,11 @@ impl Source {
         }
         let file = File::open(path).map_err(open_error)?;
         let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
-        let map = map(&file).map_err(open_error)?;
+        let map = Arc::new(map(&file).map_err(open_error)?);
         let source = Source {
             path: path.to_owned(),
-            blocks: Blocks::new(Arc::new(map)),
-            file: Some(Opened { file, modified }),
+            blocks: Blocks::new(map.clone()),
+            file: Some(Opened { file, map, modified }),
         };
         source.check_unchanged()?;
         Ok(source)
@@ -74,7 +75,7 @@ impl Source {
 
     /// An error if the file has another length than the map, so that the map may reach beyond it, or was written since.
     pub(crate) fn check_unchanged(&self) -> Result<(), StoreError> {
-        let Some(Opened { file, modified }) = &self.file else { return Ok(()) };
+        let Some(Opened { file, modified, .. }) = &self.file else { return Ok(()) };
         let metadata: Metadata =
             file.metadata().map_err(|source| StoreError::Open { path: self.path.clone(), source })?;
         if metadata.len() != self.len() {
@@ -85,6 +86,15 @@ impl Source {
             return Err(StoreError::Rewritten { path: self.path.clone() });
         }
         Ok(())
+    }
+
+    /// Takes the map's pages out of this process's memory; they come back from the file when they are looked at.
+    pub(crate) fn forget_pages(&self) {
+        #[cfg(unix)]
+        if let Some(Opened { map, .. }) = &self.file {
+            // SAFETY: pages of a map that is only read come back with the same bytes. A refusal leaves them where they are.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
     }
 
     /// Copies bytes at `offset`, as many as there are up to `out.len()`, through a read rather than the map: a file that

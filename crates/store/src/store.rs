@@ -20,7 +20,7 @@ pub enum Residency {
 }
 
 /// Which tensor fills a weight slot, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightSource {
     /// Where it lies.
     pub info: TensorInfo,

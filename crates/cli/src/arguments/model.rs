@@ -48,6 +48,11 @@ pub(crate) struct ModelArguments {
     #[arg(long, value_name = "N", value_parser = number::positive)]
     chunk: Option<usize>,
 
+    /// Most memory the process may have, everything included, as in 2G or 512M; weights that do not fit are read from
+    /// disk in every pass [default: what the system has to spare]
+    #[arg(long, value_name = "SIZE", env = "DEWDROP_MEMORY", hide_env = true, value_parser = number::size)]
+    memory: Option<u64>,
+
     /// Say on stderr which backend computes and which tensors of the file are used
     #[arg(long)]
     verbose: bool,
@@ -122,7 +127,8 @@ impl ModelArguments {
             options.arithmetic = Arithmetic::Exact;
         }
         options.kv = self.kv.map(KvType::from);
-        options.chunk = self.chunk.unwrap_or(options.chunk);
+        options.chunk = self.chunk;
+        options.memory = self.memory;
         Ok(options)
     }
 }

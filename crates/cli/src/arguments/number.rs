@@ -10,6 +10,24 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Bytes: a number, with `K`, `M`, `G` or `T` in powers of 1024, as in `1.5G` (or `1.5GiB`).
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "expected a size, as in 2G, 1.5GiB or 800M".to_string();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let shift = match unit.to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let bytes = number * 2f64.powi(shift);
+    if (1.0..2f64.powi(60)).contains(&bytes) { Ok(bytes as u64) } else { Err(wrong()) }
+}
+
 /// A count; `-1`, as llama.cpp writes it, is no limit.
 pub(super) fn limit(text: &str) -> Result<Limit, String> {
     if text == "-1" {
@@ -61,6 +79,17 @@ mod tests {
     fn counts_begin_at_one() {
         assert_eq!(positive("1"), Ok(1));
         assert!(positive("0").is_err() && positive("-1").is_err());
+    }
+
+    #[test]
+    fn sizes_are_in_powers_of_1024() {
+        assert_eq!(size("2G"), Ok(2 << 30));
+        assert_eq!(size("1.5GiB"), Ok(3 << 29));
+        assert_eq!(size("800mb"), Ok(800 << 20));
+        assert_eq!(size("4096"), Ok(4096));
+        for wrong in ["", "G", "-1G", "1X", "0", "1e9G", "1..5M", "nan"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

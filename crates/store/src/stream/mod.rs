@@ -37,15 +37,18 @@ pub use self::layout::{pinned_len, staging_len};
 /// Reads begin and end on multiples of this, in files and in memory: what direct reads ask for on common disks.
 const PAGE: usize = 4096;
 
-/// Pinned sections that are read ahead of their use, in the one round that reads them: whoever computes may hold another
+/// Sections that last and are read ahead of their use, in the one round that reads them: whoever computes may hold another
 /// copy of each for a moment, so they do not come all at once.
-const PINNED_AHEAD: usize = 2;
+const LASTING_AHEAD: usize = 2;
 
 /// How a section's weights live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Read once, and kept by whoever computes.
+    /// Read once, and kept by whoever computes, laid out as that one likes.
     Pinned,
+    /// Read once, and kept here: handed over in every round, so that nobody makes a copy. Two sections whose only weight
+    /// is the same tensor share its memory.
+    Kept,
     /// Read in every round.
     Streamed,
     /// A table of which each round reads the rows that its tokens need. The section's only weight, and its first.
@@ -93,7 +96,7 @@ pub(crate) struct Stream {
     ahead: VecDeque<Fetch>,
     /// The section to read next.
     next: usize,
-    /// Pinned sections that are not settled.
+    /// Sections that last and are not settled.
     n_unsettled: usize,
 }
 
@@ -102,8 +105,11 @@ struct Section {
     /// One for all weights where they pass through a slot. One for each where they last, so that whoever computes can
     /// let go of each.
     layouts: Vec<Layout>,
-    /// Read and handed over, for good.
+    /// Read for good: handed over, or kept.
     is_settled: bool,
+    kept: Option<Arc<Part>>,
+    /// The section before it whose memory it shares.
+    twin: Option<usize>,
 }
 
 struct Fetch {
@@ -114,12 +120,23 @@ struct Fetch {
 
 impl Section {
     fn new(place: Place, sources: &[WeightSource]) -> Self {
+        let place = if sources.is_empty() { Place::Pinned } else { place };
         let layouts = match place {
             Place::Pinned => sources.chunks(1).map(Layout::new).collect(),
-            Place::Streamed => vec![Layout::new(sources)],
+            Place::Streamed | Place::Kept => vec![Layout::new(sources)],
             Place::Rows => Vec::new(),
         };
-        Section { place, layouts, is_settled: false }
+        // Where there is nothing to read, all is there.
+        Section { place, layouts, is_settled: sources.is_empty(), kept: None, twin: None }
+    }
+
+    /// Each weight's bytes in these parts, one for each layout.
+    fn blocks(&self, parts: &[Arc<Part>]) -> Vec<Blocks> {
+        let of = |(part, layout): (&Arc<Part>, &Layout)| {
+            let whole = Blocks::new(part.clone());
+            layout.places.iter().map(|place| whole.slice(place.clone())).collect::<Vec<_>>()
+        };
+        parts.iter().zip(&self.layouts).flat_map(of).collect()
     }
 
     fn len(&self) -> usize {
@@ -146,12 +163,14 @@ impl Stream {
         reader: Box<dyn Reader>,
     ) -> Result<Self, StoreError> {
         let sections = sources.iter().zip(&placement.places);
-        let sections: Vec<Section> = sections.map(|(sources, place)| Section::new(*place, sources)).collect();
+        let mut sections: Vec<Section> =
+            sections.map(|(sources, place)| Section::new(*place, sources)).collect();
+        find_twins(&mut sections, sources);
         let rows = sources.iter().zip(&placement.places).find(|(_, place)| **place == Place::Rows);
         let table = rows.map(|(sources, _)| Table::new(&sources[0], placement.row_bytes)).transpose()?;
         let mut transfers = Transfers::new(reader, files);
         let free = slots(&sections, placement, &mut transfers)?;
-        let (held, ahead, n_unsettled) = (Vec::new(), VecDeque::new(), n_pinned(&sections));
+        let (held, ahead, n_unsettled) = (Vec::new(), VecDeque::new(), n_unsettled(&sections));
         Ok(Stream { checkpoint, sections, transfers, table, free, held, ahead, next: 0, n_unsettled })
     }
 
@@ -178,24 +197,26 @@ impl Stream {
             self.check_files(sources)?;
             return Ok((vec![rows], false));
         }
+        let holder = self.sections[section].twin.unwrap_or(section);
+        if let Some(part) = &self.sections[holder].kept {
+            return Ok((self.sections[section].blocks(std::slice::from_ref(part)), false));
+        }
         if self.sections[section].is_settled {
             return Ok((Vec::new(), true));
         }
-        let parts = self.arrived(section, sources)?.into_iter().map(Arc::new);
-        let is_lasting = self.is_pinned(section);
-        let mut blocks = Vec::with_capacity(sources.len());
-        for (part, layout) in parts.zip(&self.sections[section].layouts) {
-            let whole = Blocks::new(part.clone());
-            blocks.extend(layout.places.iter().map(|place| whole.slice(place.clone())));
-            if !is_lasting {
-                self.held.push(part);
-            }
+        let parts: Vec<_> = self.arrived(section, sources)?.into_iter().map(Arc::new).collect();
+        let blocks = self.sections[section].blocks(&parts);
+        let place = self.sections[section].place;
+        if place == Place::Streamed {
+            self.held.extend(parts);
+            return Ok((blocks, false));
         }
-        if is_lasting {
-            self.sections[section].is_settled = true;
-            self.n_unsettled -= 1;
+        self.sections[section].is_settled = true;
+        self.n_unsettled -= 1;
+        if place == Place::Kept {
+            self.sections[section].kept = parts.into_iter().next();
         }
-        Ok((blocks, is_lasting))
+        Ok((blocks, place == Place::Pinned))
     }
 
     /// Waits for the section that is the first under way. Upon an error it is begun again.
@@ -247,15 +268,16 @@ impl Stream {
             }
         }
         for section in &mut self.sections {
-            section.is_settled = false;
+            section.is_settled = section.kept.is_some() || section.layouts.is_empty();
         }
-        self.n_unsettled = n_pinned(&self.sections);
+        self.n_unsettled = n_unsettled(&self.sections);
         self.next = 0;
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
         let bytes = |place| {
-            let sections = self.sections.iter().filter(|section| section.place == place);
+            let sections =
+                self.sections.iter().filter(|section| section.place == place && section.twin.is_none());
             sections.map(|section| section.len() as u64).sum()
         };
         Statistics {
@@ -263,7 +285,7 @@ impl Stream {
             bytes_read: self.transfers.bytes_read(),
             stalled: self.transfers.stalled(),
             bytes_per_round: bytes(Place::Streamed),
-            pinned_bytes: bytes(Place::Pinned),
+            pinned_bytes: bytes(Place::Pinned) + bytes(Place::Kept),
         }
     }
 
@@ -284,12 +306,16 @@ impl Stream {
         }
         // After one whole round there is nothing left to begin.
         for _ in 0..self.sections.len() {
-            let Section { place, layouts, is_settled } = &self.sections[self.next];
+            let Section { place, layouts, is_settled, twin, .. } = &self.sections[self.next];
             let parts = match place {
                 Place::Rows => Vec::new(),
-                Place::Pinned if *is_settled || self.is_ahead(self.next) => Vec::new(),
-                Place::Pinned if self.n_pinned_ahead() == PINNED_AHEAD => break,
-                Place::Pinned => layouts.iter().map(|layout| memory(layout.len)).collect::<Result<_, _>>()?,
+                Place::Pinned | Place::Kept if *is_settled || twin.is_some() || self.is_ahead(self.next) => {
+                    Vec::new()
+                }
+                Place::Pinned | Place::Kept if self.n_lasting_ahead() == LASTING_AHEAD => break,
+                Place::Pinned | Place::Kept => {
+                    layouts.iter().map(|layout| memory(layout.len)).collect::<Result<_, _>>()?
+                }
                 Place::Streamed => match self.free.pop() {
                     Some(part) => vec![part],
                     None => break,
@@ -304,12 +330,8 @@ impl Stream {
         Ok(())
     }
 
-    fn is_pinned(&self, section: usize) -> bool {
-        self.sections[section].place == Place::Pinned
-    }
-
-    fn n_pinned_ahead(&self) -> usize {
-        self.ahead.iter().filter(|fetch| self.is_pinned(fetch.section)).count()
+    fn n_lasting_ahead(&self) -> usize {
+        self.ahead.iter().filter(|fetch| self.sections[fetch.section].place != Place::Streamed).count()
     }
 
     fn is_ahead(&self, section: usize) -> bool {
@@ -334,8 +356,25 @@ impl Stream {
     }
 }
 
-fn n_pinned(sections: &[Section]) -> usize {
-    sections.iter().filter(|section| section.place == Place::Pinned).count()
+/// Sections that are to be read once, and are not.
+fn n_unsettled(sections: &[Section]) -> usize {
+    let lasts = |section: &&Section| {
+        matches!(section.place, Place::Pinned | Place::Kept) && section.twin.is_none() && !section.is_settled
+    };
+    sections.iter().filter(lasts).count()
+}
+
+/// Finds kept sections whose only weight an earlier one keeps as well.
+fn find_twins(sections: &mut [Section], sources: &[Vec<WeightSource>]) {
+    let alone = |i: usize| match &sources[i][..] {
+        [source] => Some((source.info.file, source.info.offset, source.info.len)),
+        _ => None,
+    };
+    let kept: Vec<usize> = (0..sections.len()).filter(|&i| sections[i].place == Place::Kept).collect();
+    for (n, &section) in kept.iter().enumerate() {
+        let is_twin = |&other: &usize| alone(section).is_some() && alone(other) == alone(section);
+        sections[section].twin = kept[..n].iter().copied().find(is_twin);
+    }
 }
 
 fn memory(len: usize) -> Result<Part, StoreError> {

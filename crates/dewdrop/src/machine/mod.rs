@@ -1,9 +1,12 @@
 //! What the operating system says about this machine and process.
 
+mod memory;
+
 use std::collections::BTreeSet;
 use std::thread::available_parallelism;
 
 pub use dewdrop_cpu::limits;
+pub use memory::available_memory;
 
 /// Physical cores that this process may use: decode is bound by memory, where a core's second thread does not help.
 pub fn physical_cores() -> usize {
@@ -19,9 +22,9 @@ pub fn peak_memory() -> Option<u64> {
     kilobytes(&read("/proc/self/status")?, "VmHWM:").map(|kilobytes| kilobytes * 1024)
 }
 
-/// Memory that a program could still take without swapping, in bytes.
-pub fn available_memory() -> Option<u64> {
-    kilobytes(&read("/proc/meminfo")?, "MemAvailable:").map(|kilobytes| kilobytes * 1024)
+/// The memory this process holds now, in bytes, as the kernel counts it (mapped file pages included).
+pub fn held_memory() -> Option<u64> {
+    kilobytes(&read("/proc/self/status")?, "VmRSS:").map(|kilobytes| kilobytes * 1024)
 }
 
 /// Distinct groups of hardware threads that share a core.

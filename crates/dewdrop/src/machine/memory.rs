@@ -1,0 +1,88 @@
+//! How much memory there is to have.
+
+use std::path::Path;
+
+use super::{kilobytes, read};
+
+/// Shares of what is available that are left to others: one in twenty, but not less than this.
+const MARGIN: u64 = 64 << 20;
+
+/// Bytes that this process can come to hold without others having to give theirs up: what the system or its control
+/// groups (version 1 and 2) have to spare, less a margin. None where the system does not say.
+pub fn available_memory() -> Option<u64> {
+    let available = kilobytes(&read("/proc/meminfo")?, "MemAvailable:")? * 1024;
+    let groups = read("/proc/self/cgroup").unwrap_or_default();
+    let spare = groups.lines().filter_map(group_spare).chain([available]).min()?;
+    let margin = (spare / 20).max(MARGIN);
+    Some(super::held_memory()? + spare.saturating_sub(margin))
+}
+
+/// What the group of a line of `/proc/self/cgroup`, and those above it, have to spare; none if it has no limit.
+fn group_spare(line: &str) -> Option<u64> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (controllers, group) = (parts.next()?, parts.next()?.trim_start_matches('/'));
+    let (root, version): (&str, fn(&Path) -> Option<u64>) = match controllers {
+        "" => ("/sys/fs/cgroup", spare_v2),
+        _ if controllers.split(',').any(|name| name == "memory") => ("/sys/fs/cgroup/memory", spare_v1),
+        _ => return None,
+    };
+    let folder = Path::new(root).join(group);
+    folder.ancestors().take_while(|folder| folder.starts_with(root)).filter_map(version).min()
+}
+
+fn spare_v1(folder: &Path) -> Option<u64> {
+    let limit = number(&folder.join("memory.limit_in_bytes"))?;
+    spare(limit, number(&folder.join("memory.usage_in_bytes"))?, &text(&folder.join("memory.stat"))?)
+}
+
+fn spare_v2(folder: &Path) -> Option<u64> {
+    let limit = number(&folder.join("memory.max"))?;
+    spare(limit, number(&folder.join("memory.current"))?, &text(&folder.join("memory.stat"))?)
+}
+
+/// File pages that nobody used lately count against a group, but go when memory is wanted.
+fn spare(limit: u64, usage: u64, stat: &str) -> Option<u64> {
+    let value = |key: &str| {
+        let line = stat.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        line.and_then(|value| value.trim().parse::<u64>().ok())
+    };
+    // Version 1 writes its largest number where there is no limit.
+    let is_limited = limit < 1 << 60;
+    let inactive = value("total_inactive_file").or_else(|| value("inactive_file")).unwrap_or(0);
+    is_limited.then(|| limit.saturating_sub(usage.saturating_sub(inactive)))
+}
+
+/// A file with a number; none for `max`.
+fn number(path: &Path) -> Option<u64> {
+    text(path)?.trim().parse().ok()
+}
+
+fn text(path: &Path) -> Option<String> {
+    read(path.to_str()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unused_file_pages_are_to_spare() {
+        let stat = "cache 100\ninactive_file 30\ntotal_inactive_file 40\n";
+        assert_eq!(spare(100, 70, stat), Some(70));
+        assert_eq!(spare(100, 70, "inactive_file 30\n"), Some(60));
+        assert_eq!(spare(100, 170, ""), Some(0));
+        assert_eq!(spare(9_223_372_036_854_771_712, 70, stat), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn linux_has_memory_to_spare() {
+        assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn other_groups_do_not_count() {
+        assert_eq!(group_spare("3:cpuset:/"), None);
+        assert_eq!(group_spare("nonsense"), None);
+    }
+}

@@ -1,0 +1,87 @@
+//! What a model takes besides its weights, from its program alone.
+
+use dewdrop_backend::state::PAGE;
+use dewdrop_backend::{KvType, Op, Program, StateSpec};
+
+/// Bytes per weight input of a register that a quantized matrix reads: an int8, a scale and a sum for each 32, a sum for
+/// each 16.
+const QUANTIZED: f64 = 1.0 + (4.0 + 4.0) / 32.0 + 4.0 / 16.0;
+/// Bytes per token of the vocabulary: logits of the backend and of the session, and what a sampler makes of them.
+const PER_CHOICE: u64 = 4 + 4 + 4 + 8;
+/// Stack, kernels' scratch and what the allocator keeps for it, of a thread.
+const PER_THREAD: u64 = 192 << 10;
+/// Code that runs later than the plan is made, small buffers, the allocator's spare.
+const RESERVE: u64 = 3 << 20;
+
+/// Sizes of everything but weights.
+pub(crate) struct Demand {
+    /// Keys and values of 64 positions of all layers.
+    kv_page: u64,
+    /// Rotary tables, per position.
+    rope_position: u64,
+    /// State of convolutions and delta rules, of one sequence.
+    pub(crate) recurrent: u64,
+    /// Activations of a row of a pass.
+    pub(crate) row: u64,
+    /// Logits, threads, reserve.
+    pub(crate) fixed: u64,
+}
+
+impl Demand {
+    pub(crate) fn new(program: &Program, kv: KvType, threads: usize) -> Self {
+        let kv_bytes = match kv {
+            KvType::F16 => 2,
+            KvType::F32 => 4,
+        };
+        let (mut kv_page, mut recurrent) = (0, 0);
+        for state in &program.states {
+            match *state {
+                StateSpec::Attention { n_kv_heads, head_dim, .. } => {
+                    kv_page += 2 * n_kv_heads * head_dim * PAGE * kv_bytes;
+                }
+                StateSpec::Recurrent { channels, history, n_heads, key_dim, value_dim } => {
+                    recurrent += (channels * history + n_heads * key_dim * value_dim) * size_of::<f32>();
+                }
+            }
+        }
+        let pairs: usize = program.ropes.iter().map(|rope| rope.frequencies.len()).sum();
+        Demand {
+            kv_page: kv_page as u64,
+            rope_position: (pairs * 2 * size_of::<f32>()) as u64,
+            recurrent: recurrent as u64,
+            row: row(program),
+            fixed: program.n_vocab as u64 * PER_CHOICE + threads as u64 * PER_THREAD + RESERVE,
+        }
+    }
+
+    /// Keys, values and rotary tables of this many positions of each of `n` sequences.
+    pub(crate) fn kv(&self, context: usize, n: usize) -> u64 {
+        let pages = context.div_ceil(PAGE) as u64;
+        n as u64 * pages * self.kv_page + pages * PAGE as u64 * self.rope_position
+    }
+}
+
+/// Bytes of activations of a row: registers, a spare one, the int8 of those that matrices read, and what attention makes
+/// of its queries and keys.
+fn row(program: &Program) -> u64 {
+    let widths = &program.registers;
+    let width = |register: dewdrop_backend::Register| widths[usize::from(register.0)];
+    let ops = || program.sections.iter().flat_map(|section| &section.ops);
+    let mut is_quantized = vec![false; widths.len()];
+    for op in ops() {
+        if let Op::Linear { input, .. } = op {
+            is_quantized[usize::from(input.0)] = true;
+        }
+    }
+    let quantized: usize =
+        widths.iter().zip(is_quantized).filter_map(|(width, is)| is.then_some(*width)).sum();
+    let ready = ops().filter_map(|op| match op {
+        Op::Attend { q, k, .. } => Some(width(*q) + width(*k)),
+        Op::DeltaRule { qkv, .. } => Some(width(*qkv)),
+        Op::ShortConv { bcx, .. } => Some(width(*bcx)),
+        _ => None,
+    });
+    let floats: usize =
+        widths.iter().sum::<usize>() + widths.iter().max().copied().unwrap_or(0) + ready.max().unwrap_or(0);
+    (floats * size_of::<f32>()) as u64 + (quantized as f64 * QUANTIZED) as u64
+}
