@@ -4,14 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dewdrop_engine::{Limits, SharedCore};
-use dewdrop_model::Descriptor;
 use dewdrop_store::Checkpoint;
 use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};
 
 use crate::language::Language;
 use crate::options::CHUNK;
-use crate::plan::{self, Plan, TooSmall};
-use crate::{Error, Model, Options, Session, Streaming, assemble, built_in, machine, recognize};
+use crate::{Error, Model, Options, Plan, Prepared, Session, Streaming, assemble};
 
 /// A model that is ready to run. Clones share it.
 #[derive(Clone)]
@@ -33,27 +31,27 @@ impl Engine {
     ///
     /// Files are mapped: they must not change while the engine lives.
     pub fn open(path: &Path, options: Options) -> Result<Engine, Error> {
-        Self::from_checkpoint(Checkpoint::open(path)?, options)
+        Prepared::open(path, options)?.engine()
     }
 
     /// Opens the model that is built into the program (feature `built-in`).
     pub fn built_in(options: Options) -> Result<Engine, Error> {
-        Self::from_checkpoint(built_in()?, options)
+        Prepared::built_in(options)?.engine()
     }
 
     /// Makes an engine of files that are open already.
     pub fn from_checkpoint(checkpoint: Checkpoint, options: Options) -> Result<Engine, Error> {
-        let model = recognize(&checkpoint)
-            .map_err(|error| Error::Model { path: checkpoint.path().to_owned(), source: Box::new(error) })?;
-        let context = context(&options, &model.descriptor)?;
-        let language = Language::of(&checkpoint, &model.descriptor)?;
-        let plan = plan_if_short(&checkpoint, &model, &options)?;
+        Prepared::new(checkpoint, options)?.engine()
+    }
+
+    pub(crate) fn from_prepared(prepared: Prepared) -> Result<Engine, Error> {
+        let plan = prepared.plan_if_short()?;
+        let Prepared { checkpoint, model, language, options, context, .. } = prepared;
         let limits = Limits {
             context: plan.as_ref().map_or(context, |plan| plan.context),
             chunk: plan.as_ref().map_or(options.chunk.unwrap_or(CHUNK), |plan| plan.chunk),
             n_choices: language.n_choices().min(model.descriptor.n_vocab),
         };
-        let checkpoint = Arc::new(checkpoint);
         let core = match &plan {
             Some(plan) => assemble::by_plan(checkpoint.clone(), plan, &options)?,
             None => assemble(checkpoint.clone(), &model, &options)?,
@@ -128,27 +126,5 @@ impl Engine {
 
     pub(crate) fn limits(&self) -> Limits {
         self.0.limits
-    }
-}
-
-/// The plan for a budget; none where nobody set one and there is room for everything.
-fn plan_if_short(checkpoint: &Checkpoint, model: &Model, options: &Options) -> Result<Option<Plan>, Error> {
-    let Some(budget) = options.memory.or_else(machine::available_memory) else { return Ok(None) };
-    checkpoint.forget_pages();
-    let held = machine::held_memory().unwrap_or(0) + checkpoint.bytes_in_memory();
-    match plan::plan(&plan::Question { model, options, budget, held }) {
-        Ok(plan) => Ok((options.memory.is_some() || plan.streamed > 0).then_some(plan)),
-        Err(TooSmall { budget, least, streamed }) => {
-            Err(Error::Memory { path: checkpoint.path().to_owned(), budget, least, streamed })
-        }
-    }
-}
-
-fn context(options: &Options, descriptor: &Descriptor) -> Result<usize, Error> {
-    let most = descriptor.context_len;
-    match options.context {
-        Some(asked) if asked > most => Err(Error::Context { asked, most }),
-        Some(asked) => Ok(asked),
-        None => Ok(most),
     }
 }

@@ -8,6 +8,8 @@ use dewdrop_model::ModelError;
 use dewdrop_store::StoreError;
 use dewdrop_text::TextError;
 
+use crate::plan::TooSmall;
+
 /// Why a model could not be opened, or a session not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,11 +28,8 @@ pub enum Error {
     #[error("a context of {asked} tokens, but the model was made for at most {most}")]
     Context { asked: usize, most: usize },
     /// The budget does not suffice, however little is kept in memory.
-    #[error(
-        "{path}: a memory budget of {} is too small for this model: {} is the least, and each token then reads {} from disk",
-        mebibytes(*budget), mebibytes(*least), mebibytes(*streamed)
-    )]
-    Memory { path: PathBuf, budget: u64, least: u64, streamed: u64 },
+    #[error("{path}: {refusal}")]
+    Memory { path: PathBuf, refusal: Box<TooSmall> },
     /// The backend cannot be had on this machine.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -40,9 +39,4 @@ pub enum Error {
     /// No model was built into this program.
     #[error("no model is built into this program (give a model file or folder)")]
     NoBuiltIn,
-}
-
-/// Rounded up, as `120 MiB`.
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes.div_ceil(1 << 20))
 }

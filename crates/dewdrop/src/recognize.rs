@@ -1,8 +1,10 @@
 //! From a checkpoint to the model that it holds.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use dewdrop_backend::Program;
+use dewdrop_format::BlockType;
 use dewdrop_model::{Claim, Claims, Descriptor, ModelError, ROPE_FACTORS, Source};
 use dewdrop_store::{Checkpoint, CheckpointKind, WeightSource};
 
@@ -22,6 +24,12 @@ impl Model {
     pub(crate) fn weight_sources(&self) -> Vec<Vec<WeightSource>> {
         let sections = self.claims.sections.iter();
         sections.map(|claims| claims.iter().map(weight_source).collect()).collect()
+    }
+
+    /// Block types of the matrices that rows are multiplied with.
+    pub(crate) fn matrix_types(&self) -> HashSet<BlockType> {
+        let claims = self.claims.sections.iter().flatten();
+        claims.filter(|claim| claim.n_out > 1).map(|claim| claim.info.block_type).collect()
     }
 }
 

@@ -24,7 +24,7 @@ fn open(path: &Path, more: u64) -> Engine {
     loop {
         match Engine::open(path, options(Some(budget))) {
             // What other tests take at the same time counts as well.
-            Err(Error::Memory { least, .. }) => budget = budget.max(least) + more,
+            Err(Error::Memory { refusal, .. }) => budget = budget.max(refusal.least) + more,
             result => return result.unwrap(),
         }
     }

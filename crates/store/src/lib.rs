@@ -21,4 +21,4 @@ mod transform;
 pub use checkpoint::{Checkpoint, CheckpointKind};
 pub use error::StoreError;
 pub use store::{LayerWeights, Residency, Store, WeightSource};
-pub use stream::{Place, Placement, Statistics, pinned_len, staging_len};
+pub use stream::{Place, Placement, Statistics, pinned_len, read_bandwidth, staging_len};

@@ -7,7 +7,7 @@ mod text;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bench, chat, completions, convert, eval, inspect, man, run, tokenize};
+use crate::command::{bench, chat, completions, convert, eval, inspect, man, plan, run, tokenize};
 
 pub(crate) use model::{BUILT_IN, Kv, ModelArguments};
 pub(crate) use number::positive;
@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Convert(convert::ConvertArguments),
     Eval(eval::EvalArguments),
     Bench(Box<bench::BenchArguments>),
+    Plan(plan::PlanArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
 }

@@ -1,9 +1,9 @@
 //! Which model, and how it is computed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use dewdrop::{Arithmetic, Choice, Engine, KvType, Options};
+use dewdrop::{Arithmetic, Choice, Engine, KvType, Options, Prepared};
 
 use super::number;
 use crate::command::describe;
@@ -13,7 +13,7 @@ use crate::outcome::WrongUsage;
 pub(crate) const BUILT_IN: &str = "built-in";
 
 /// The model and how it is computed.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArguments {
     /// GGUF file, or folder in the form of Hugging Face [default: the built-in model]
@@ -94,6 +94,20 @@ impl ModelArguments {
             describe::tell(&engine)?;
         }
         Ok(engine)
+    }
+
+    /// The same with the model at another path, if there is one.
+    pub(crate) fn or_at(&self, path: Option<&Path>) -> Self {
+        Self { model: path.map(Path::to_owned).or_else(|| self.model.clone()), ..self.clone() }
+    }
+
+    /// The model that these arguments name, without its weights.
+    pub(crate) fn prepare(&self) -> anyhow::Result<Prepared> {
+        let options = self.options()?;
+        Ok(match &self.model {
+            Some(path) => Prepared::open(path, options)?,
+            None => Prepared::built_in(options)?,
+        })
     }
 
     /// The file, or what the built-in model is called.

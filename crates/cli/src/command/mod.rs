@@ -8,6 +8,7 @@ pub(crate) mod describe;
 pub(crate) mod eval;
 pub(crate) mod inspect;
 pub(crate) mod man;
+pub(crate) mod plan;
 mod report;
 pub(crate) mod run;
 pub(crate) mod tokenize;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     }

@@ -4,13 +4,17 @@
 //! weights stay in memory, what the others pass through, how long the context is and how many rows a pass has, and says
 //! where every byte goes. As many weights stay as there is room for: a pass then waits for the fewest bytes.
 
+mod cache;
+mod calibrate;
 mod demand;
+mod speed;
 mod weights;
 
 use dewdrop_backend::KvType;
 use dewdrop_store::WeightSource;
 
 use self::demand::Demand;
+pub use self::speed::{KernelSpeed, Prediction, Speeds};
 pub(crate) use self::weights::Weights;
 use crate::options::CHUNK;
 use crate::{Model, Options};
@@ -84,7 +88,11 @@ pub enum Kind {
 }
 
 /// Why there is no plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a memory budget of {} is too small for this model: {} is the least, and each token then reads {} from disk",
+    mebibytes(*budget), mebibytes(*least), mebibytes(*streamed)
+)]
 pub struct TooSmall {
     /// The budget that was asked for.
     pub budget: u64,
@@ -215,4 +223,9 @@ impl Kind {
             Kind::Reserve => "logits, threads, reserve",
         }
     }
+}
+
+/// Rounded up, as `120 MiB`.
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }

@@ -51,7 +51,8 @@ impl Weights {
         let most = (room / STAGING_SHARE / N_SLOTS as u64).clamp(1, LARGE);
         let units = Units::new(program, sources, most);
         let with = |n_slots| units.best(room, n_rows, n_slots);
-        with(N_SLOTS).or_else(|| with(FEWEST_SLOTS))
+        let smallest = || Units::new(program, sources, 1).best(room, n_rows, FEWEST_SLOTS);
+        with(N_SLOTS).or_else(|| with(FEWEST_SLOTS)).or_else(smallest)
     }
 
     /// What takes the least memory.

@@ -6,6 +6,7 @@
 //! `transfers` has them read, `reader` and its two kinds ([`ring`], [`threads`]) talk to the system, past the page cache.
 //! Memory is a [`region::Part`], owned by one of them at a time: a free slot, a transfer, whoever computes.
 
+mod bandwidth;
 mod file;
 mod layout;
 mod reader;
@@ -32,6 +33,7 @@ use self::table::Table;
 use self::transfers::{Failure, TransferId, Transfers};
 use crate::{Checkpoint, StoreError, WeightSource};
 
+pub use self::bandwidth::read_bandwidth;
 pub use self::layout::{pinned_len, staging_len};
 
 /// Reads begin and end on multiples of this, in files and in memory: what direct reads ask for on common disks.

@@ -105,6 +105,11 @@ impl Model {
     }
 }
 
+/// A checkpoint of less than a buffer.
+pub(super) fn small_checkpoint() -> Arc<Checkpoint> {
+    Model::new(temporary()).checkpoint
+}
+
 fn temporary() -> NamedTempFile {
     // Beside the build rather than in /tmp, which may be memory.
     let program = std::env::current_exe().unwrap();

@@ -1,0 +1,94 @@
+//! Measured speeds, kept for the next time.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+use super::speed::{KernelSpeed, Speeds};
+use crate::{Error, Prepared};
+
+impl Speeds {
+    /// Measured speeds of an earlier time where they are known for this machine, disk, number of threads and types of
+    /// weights; measured now and kept otherwise, or if `again`.
+    ///
+    /// # Errors
+    /// If the files cannot be read.
+    pub fn known_or_measured(prepared: &Prepared, again: bool) -> Result<Speeds, Error> {
+        let known = if again { None } else { Self::known(prepared) };
+        match known {
+            Some(speeds) => Ok(speeds),
+            None => {
+                let speeds = Speeds::measure(prepared)?;
+                // Where it cannot be kept, it is measured again the next time.
+                let _ = speeds.keep(prepared);
+                Ok(speeds)
+            }
+        }
+    }
+
+    /// Measured speeds of an earlier time.
+    pub fn known(prepared: &Prepared) -> Option<Speeds> {
+        let all: Value = serde_json::from_slice(&fs::read(path()?).ok()?).ok()?;
+        let kernels = &all["kernels"][kernel_key(prepared)];
+        let mut speeds = Speeds { disk: all["disks"][disk_key(prepared)].as_f64()?, ..Speeds::default() };
+        for block_type in prepared.model().matrix_types() {
+            let name = block_type.block().name;
+            speeds.kernels.insert(name.into(), kernel(&kernels[name])?);
+        }
+        Some(speeds)
+    }
+
+    /// Adds them to what is known.
+    fn keep(&self, prepared: &Prepared) -> std::io::Result<()> {
+        let Some(path) = path() else { return Ok(()) };
+        let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let mut all: Map<String, Value> = known.unwrap_or_default();
+        all.entry("disks").or_insert(json!({}))[disk_key(prepared)] = json!(self.disk);
+        let kernels = &mut all.entry("kernels").or_insert(json!({}))[kernel_key(prepared)];
+        for (name, KernelSpeed { streamed, resident, products }) in &self.kernels {
+            kernels[name] = json!({ "streamed": streamed, "resident": resident, "products": products });
+        }
+        let folder = path.parent().expect("a file within the cache");
+        fs::create_dir_all(folder)?;
+        let aside = path.with_extension(format!("{}.part", std::process::id()));
+        fs::write(&aside, format!("{:#}\n", Value::Object(all)))?;
+        fs::rename(&aside, &path)
+    }
+}
+
+fn kernel(value: &Value) -> Option<KernelSpeed> {
+    let number = |key: &str| value[key].as_f64().filter(|number| *number > 0.0);
+    Some(KernelSpeed {
+        streamed: number("streamed")?,
+        resident: number("resident")?,
+        products: number("products")?,
+    })
+}
+
+/// `speeds.json` in the user's cache folder.
+fn path() -> Option<PathBuf> {
+    let folder = match std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(std::env::var_os("HOME").or_else(|| std::env::var_os("LOCALAPPDATA"))?)
+            .join(".cache"),
+    };
+    Some(folder.join("dewdrop/speeds.json"))
+}
+
+/// The processor and how many threads of it.
+fn kernel_key(prepared: &Prepared) -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let name = name.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
+    format!("{name}, {} threads", prepared.options().n_threads())
+}
+
+/// The device that the model lies on.
+fn disk_key(prepared: &Prepared) -> String {
+    #[cfg(unix)]
+    if let Ok(metadata) = fs::metadata(prepared.checkpoint().path()) {
+        return format!("device {}", std::os::unix::fs::MetadataExt::dev(&metadata));
+    }
+    "device".into()
+}

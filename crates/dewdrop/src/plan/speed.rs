@@ -1,0 +1,84 @@
+//! How fast a plan will run: the machine's measured speeds, and what they make of it.
+
+use std::collections::BTreeMap;
+
+use dewdrop_backend::Op;
+
+use super::Plan;
+use crate::Model;
+
+/// What a machine can do with some threads, measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Speeds {
+    /// Bytes per second of direct reads.
+    pub disk: f64,
+    /// By the name of the weights' type.
+    pub kernels: BTreeMap<String, KernelSpeed>,
+}
+
+/// How fast rows are multiplied with weights of a type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KernelSpeed {
+    /// Bytes of weights per second, one row, weights as they lie in the file.
+    pub streamed: f64,
+    /// The same for weights that stay, laid out as kernels like them.
+    pub resident: f64,
+    /// Products of a weight and an input per second, many rows.
+    pub products: f64,
+}
+
+/// What speeds make of a plan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// Seconds that one token computes.
+    pub compute: f64,
+    /// Seconds that its weights take to arrive.
+    pub read: f64,
+    /// Seconds from the start to the first token after a prompt, weights that stay read first.
+    pub first_token: f64,
+}
+
+impl Prediction {
+    /// Of a model that was planned for, with a prompt of `n_prompt` tokens.
+    pub fn new(plan: &Plan, model: &Model, speeds: &Speeds, n_prompt: usize) -> Self {
+        let read = plan.streamed as f64 / speeds.disk;
+        let compute = plan.compute(speeds, 1);
+        let chunks = (0..n_prompt).step_by(plan.chunk).map(|start| plan.chunk.min(n_prompt - start));
+        // The first pass reads what stays as well.
+        let load = plan.resident as f64 / speeds.disk;
+        let passes = chunks.map(|n_rows| plan.compute(speeds, n_rows).max(read));
+        debug_assert_eq!(model.program.n_vocab, plan.weights.cut.program.n_vocab, "the model planned for");
+        Prediction { compute, read, first_token: load + passes.sum::<f64>() }
+    }
+
+    /// Tokens per second once the prompt is read.
+    pub fn tokens_per_second(&self) -> f64 {
+        1.0 / self.compute.max(self.read)
+    }
+}
+
+impl Plan {
+    /// Seconds that a pass over `n_rows` computes.
+    fn compute(&self, speeds: &Speeds, n_rows: usize) -> f64 {
+        let sections = self.weights.cut.program.sections.iter().zip(&self.weights.sources);
+        let places = &self.weights.placement.places;
+        let mut seconds = 0.0;
+        for ((section, sources), place) in sections.zip(places) {
+            let is_resident = *place == dewdrop_store::Place::Pinned;
+            for op in &section.ops {
+                // The head is for the row that wants logits.
+                let (slot, n_rows) = match op {
+                    Op::Linear { weight, .. } => (weight, n_rows),
+                    Op::Unembed { weight, .. } => (weight, 1),
+                    _ => continue,
+                };
+                let info = &sources[usize::from(slot.0)].info;
+                let Some(speed) = speeds.kernels.get(info.block_type.block().name) else { continue };
+                let once = info.len as f64 / if is_resident { speed.resident } else { speed.streamed };
+                let products = info.n_weights() as f64 * n_rows as f64 / speed.products;
+                seconds += if n_rows == 1 { once } else { products.max(once) };
+            }
+        }
+        seconds
+    }
+}

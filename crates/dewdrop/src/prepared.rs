@@ -1,0 +1,101 @@
+//! A model that is opened, with everything but its weights.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dewdrop_model::Descriptor;
+use dewdrop_store::Checkpoint;
+
+use crate::language::Language;
+use crate::plan::{Plan, Question, TooSmall, plan};
+use crate::{Engine, Error, Model, Options, built_in, machine, recognize};
+
+/// A model that is known to run, its tokenizer included, before any of its weights are read: what plans are made for.
+pub struct Prepared {
+    pub(crate) checkpoint: Arc<Checkpoint>,
+    pub(crate) model: Model,
+    pub(crate) language: Language,
+    pub(crate) options: Options,
+    /// Most positions of a session, by the options and the model.
+    pub(crate) context: usize,
+    held: u64,
+}
+
+impl Prepared {
+    /// Prepares a model as [`Engine::open`] takes it.
+    pub fn open(path: &Path, options: Options) -> Result<Self, Error> {
+        Self::new(Checkpoint::open(path)?, options)
+    }
+
+    /// Prepares the model that is built into the program (feature `built-in`).
+    pub fn built_in(options: Options) -> Result<Self, Error> {
+        Self::new(built_in()?, options)
+    }
+
+    /// Prepares the model of open files.
+    pub fn new(checkpoint: Checkpoint, options: Options) -> Result<Self, Error> {
+        let model = recognize(&checkpoint)
+            .map_err(|error| Error::Model { path: checkpoint.path().to_owned(), source: Box::new(error) })?;
+        let context = context(&options, &model.descriptor)?;
+        let language = Language::of(&checkpoint, &model.descriptor)?;
+        checkpoint.forget_pages();
+        let held = machine::held_memory().unwrap_or(0) + checkpoint.bytes_in_memory();
+        Ok(Prepared { checkpoint: Arc::new(checkpoint), model, language, options, context, held })
+    }
+
+    /// The model's files.
+    pub fn checkpoint(&self) -> &Arc<Checkpoint> {
+        &self.checkpoint
+    }
+
+    /// The model in these files.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// How it is to be run.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The budget of the options, or what the system has to spare. None where it does not say.
+    pub fn budget(&self) -> Option<u64> {
+        self.options.memory.or_else(machine::available_memory)
+    }
+
+    /// How it would be run within a budget.
+    ///
+    /// # Errors
+    /// If the budget is too small.
+    pub fn plan(&self, budget: u64) -> Result<Plan, TooSmall> {
+        plan(&Question { model: &self.model, options: &self.options, budget, held: self.held })
+    }
+
+    /// Makes it ready to run.
+    ///
+    /// # Errors
+    /// If the budget is too small, or backend or weights cannot be had.
+    pub fn engine(self) -> Result<Engine, Error> {
+        Engine::from_prepared(self)
+    }
+
+    /// The plan to follow: none where nobody set a budget and there is room for everything.
+    pub(crate) fn plan_if_short(&self) -> Result<Option<Plan>, Error> {
+        let Some(budget) = self.budget() else { return Ok(None) };
+        match self.plan(budget) {
+            Ok(plan) => Ok((self.options.memory.is_some() || plan.streamed > 0).then_some(plan)),
+            Err(refusal) => {
+                Err(Error::Memory { path: self.checkpoint.path().to_owned(), refusal: Box::new(refusal) })
+            }
+        }
+    }
+}
+
+fn context(options: &Options, descriptor: &Descriptor) -> Result<usize, Error> {
+    let most = descriptor.context_len;
+    match options.context {
+        Some(asked) if asked > most => Err(Error::Context { asked, most }),
+        Some(asked) => Ok(asked),
+        None => Ok(most),
+    }
+}
