@@ -1,8 +1,12 @@
 //! A program in smaller sections, for those who cannot have a whole layer's weights at once.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::{Op, Program, Section, WeightSlot};
+
+/// Channels of a slice are a multiple of this: enough for the tiles of any kernel.
+const SLICE: usize = 64;
 
 /// A program with the same operations in the same order, in sections that may be smaller.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,17 +24,30 @@ pub struct Origin {
     pub section: usize,
     /// For each weight slot, the one there.
     pub slots: Vec<usize>,
+    /// Of the only weight, these channels alone; none: all.
+    pub channels: Option<Range<usize>>,
 }
 
 impl Program {
-    /// Cuts sections between operations, so that the weights of each have `most` bytes at most where they can: an
-    /// operation is not cut. `bytes`: of a weight, by section and slot.
+    /// Cuts sections between operations, so that the weights of each have `most` bytes at most where they can: of the
+    /// operations [`Op::Unembed`] alone is cut, by its channels. `bytes`: of a weight, by section and slot.
     pub fn cut(&self, most: u64, bytes: impl Fn(usize, usize) -> u64) -> Cut {
         let mut pieces = Vec::new();
         for (index, section) in self.sections.iter().enumerate() {
             let first = pieces.len();
             for op in &section.ops {
                 let bytes = |slot| bytes(index, slot);
+                if let Op::Unembed { weight, .. } = op
+                    && bytes(usize::from(weight.0)) > most
+                {
+                    pieces.extend(slices(
+                        index,
+                        op,
+                        section,
+                        bytes(usize::from(weight.0)).div_ceil(most.max(1)),
+                    ));
+                    continue;
+                }
                 match pieces[first..].last_mut().filter(|piece: &&mut Piece| piece.takes(op, most, bytes)) {
                     Some(piece) => piece.add(op, section),
                     None => pieces.push(Piece::new(index, op, section)),
@@ -52,9 +69,20 @@ struct Piece {
 impl Piece {
     fn new(index: usize, op: &Op, of: &Section) -> Self {
         let section = Section { name: of.name.clone(), ops: Vec::new(), weights: Vec::new() };
-        let mut piece = Piece { section, origin: Origin { section: index, slots: Vec::new() } };
+        let mut piece =
+            Piece { section, origin: Origin { section: index, slots: Vec::new(), channels: None } };
         piece.add(op, of);
         piece
+    }
+
+    /// Leaves only some channels of the only weight, which the only operation unembeds.
+    fn sliced(mut self, channels: Range<usize>) -> Self {
+        self.section.weights[0].n_out = channels.len();
+        if let Op::Unembed { first, .. } = &mut self.section.ops[0] {
+            *first = channels.start;
+        }
+        self.origin.channels = Some(channels);
+        self
     }
 
     /// Whether it stays within `most` bytes with one more operation, or as it is where that has no weights of its own.
@@ -83,6 +111,16 @@ impl Piece {
         });
         WeightSlot(u16::try_from(index).expect("no more slots than the whole section"))
     }
+}
+
+/// An unembedding in about `n` parts.
+fn slices(index: usize, op: &Op, of: &Section, n: u64) -> impl Iterator<Item = Piece> {
+    let whole = Piece::new(index, op, of);
+    let n_out = whole.section.weights[0].n_out;
+    let n = usize::try_from(n).unwrap_or(usize::MAX);
+    let len = n_out.div_ceil(n).next_multiple_of(SLICE);
+    let slice = move |first| Piece::new(index, op, of).sliced(first..n_out.min(first + len));
+    (0..n_out).step_by(len).map(slice)
 }
 
 /// `layer 3, part 2 of 4`.
@@ -148,10 +186,25 @@ mod tests {
     }
 
     #[test]
+    fn the_head_is_cut_by_channels() {
+        let head = Op::Unembed { input: Register(0), weight: WeightSlot(1), first: 0, softcap: Some(1.0) };
+        let mut program = program(vec![linear(0, None), head], &[5, 1000]);
+        program.sections[0].weights[1].n_out = 300;
+        let cut = program.cut(400, |_, slot| [5, 1000][slot]);
+        let channels: Vec<_> = cut.origins.iter().map(|origin| origin.channels.clone()).collect();
+        assert_eq!(channels, [None, Some(0..128), Some(128..256), Some(256..300)]);
+        let last = &cut.program.sections[3];
+        assert_eq!((last.weights[0].n_out, &cut.origins[3].slots[..]), (44, &[1][..]));
+        let [Op::Unembed { weight: WeightSlot(0), first: 256, softcap: Some(1.0), .. }] = last.ops[..] else {
+            panic!("{last:?}")
+        };
+    }
+
+    #[test]
     fn what_fits_stays_whole() {
         let program = program(vec![linear(0, None), linear(1, None)], &[3, 4]);
         let cut = program.cut(7, |_, slot| [3, 4][slot]);
         assert_eq!(cut.program, program);
-        assert_eq!(cut.origins, [Origin { section: 0, slots: vec![0, 1] }]);
+        assert_eq!(cut.origins, [Origin { section: 0, slots: vec![0, 1], channels: None }]);
     }
 }

@@ -56,8 +56,9 @@ pub enum Op {
     },
     /// `out = activation(gate) * up`.
     Glu { gate: Register, up: Register, out: Register, activation: Activation },
-    /// Logits of the rows that want them; `weight`: `[n_vocab, width]`; with a cap c, `c * tanh(logit / c)`.
-    Unembed { input: Register, weight: WeightSlot, softcap: Option<f32> },
+    /// Logits of the rows that want them, from token `first` on as many as `weight` (`[n, width]`) has channels; with a
+    /// cap c, `c * tanh(logit / c)`.
+    Unembed { input: Register, weight: WeightSlot, first: usize, softcap: Option<f32> },
 }
 
 impl Op {

@@ -122,7 +122,9 @@ impl Pass {
                 self.short_conv(spec, weights.vector(*conv), weights.optional(*bias), *bcx, *out, *state);
             }
             Op::Glu { gate, up, out, activation } => self.glu(*gate, *up, *out, *activation),
-            Op::Unembed { input, weight, softcap } => self.unembed(*input, weights.matrix(*weight), *softcap),
+            Op::Unembed { input, weight, first, softcap } => {
+                self.unembed(*input, weights.matrix(*weight), *first, *softcap);
+            }
         }
     }
 }

@@ -91,7 +91,7 @@ pub fn compile(model: &Descriptor) -> Program {
     let input = c.norm("output_norm.weight");
     let head = if model.tied { "token_embd.weight" } else { "output.weight" };
     let weight = c.weight(head, model.n_vocab, model.width);
-    c.op(Op::Unembed { input, weight, softcap: model.logit_softcap });
+    c.op(Op::Unembed { input, weight, first: 0, softcap: model.logit_softcap });
     c.program
 }
 

@@ -128,7 +128,7 @@ impl Display for Line<'_> {
             Op::Glu { gate, up, out, activation } => {
                 write!(f, "{} glu {}, {} {activation:?}", becomes(*out, false), Reg(*gate), Reg(*up))
             }
-            Op::Unembed { input, weight, softcap } => {
+            Op::Unembed { input, weight, softcap, .. } => {
                 write!(f, "unembed {}, {}", Reg(*input), self.weight(*weight))?;
                 softcap.map_or(Ok(()), |cap| write!(f, " softcap={cap}"))
             }

@@ -10,6 +10,7 @@ use crate::{Arithmetic, Op, Program, Register, Row};
 /// The batch, its registers, and what its sequences keep.
 pub(super) struct Pass {
     arithmetic: Arithmetic,
+    n_vocab: usize,
     ropes: Vec<RopeTable>,
     rows: Vec<Row>,
     pub(super) sequences: Sequences,
@@ -22,6 +23,7 @@ impl Pass {
     pub(super) fn new(program: &Program, arithmetic: Arithmetic, sequences: Sequences) -> Self {
         Pass {
             arithmetic,
+            n_vocab: program.n_vocab,
             ropes: program.ropes.iter().map(RopeTable::new).collect(),
             rows: Vec::new(),
             sequences,
@@ -74,7 +76,7 @@ impl Pass {
                 });
                 self.registers.put(*out, values, false);
             }
-            Op::Unembed { .. } => self.logits = self.unembed(op, weights),
+            Op::Unembed { .. } => self.unembed(op, weights),
         }
     }
 
@@ -146,13 +148,16 @@ impl Pass {
         values
     }
 
-    fn unembed(&self, op: &Op, weights: &Loaded) -> Vec<f32> {
-        let Op::Unembed { input, weight, softcap } = op else { unreachable!("called for unembed") };
+    fn unembed(&mut self, op: &Op, weights: &Loaded) {
+        let Op::Unembed { input, weight, first, softcap } = op else { unreachable!("called for unembed") };
         let weight = weights.matrix(*weight);
         self.check_width(*input, weight.n_in);
         let wanted = (0..self.rows.len()).filter(|&i| self.rows[i].wants_logits);
         let x: Vec<f32> = wanted.flat_map(|i| self.registers.row(*input, i)).copied().collect();
-        unembed::unembed(weight, self.arithmetic, &x, *softcap)
+        let logits = unembed::unembed(weight, self.arithmetic, &x, *softcap);
+        self.logits.resize(x.len() / weight.n_in * self.n_vocab, 0.0);
+        let rows = self.logits.chunks_exact_mut(self.n_vocab).zip(logits.chunks_exact(weight.n_out));
+        rows.for_each(|(row, logits)| row[*first..first + weight.n_out].copy_from_slice(logits));
     }
 
     fn check_width(&self, register: Register, n_in: usize) {

@@ -3,7 +3,7 @@
 use super::linear::linear;
 use crate::{Arithmetic, Weight, math};
 
-/// Logits of the rows in `x` (`[n_rows, width]`): `[n_rows, n_vocab]`.
+/// Logits of the rows in `x` (`[n_rows, width]`): `[n_rows, n]` for the tokens of `n` channels.
 pub fn unembed(weight: &Weight, arithmetic: Arithmetic, x: &[f32], softcap: Option<f32>) -> Vec<f32> {
     let mut logits = linear(weight, arithmetic, x);
     if let Some(cap) = softcap {

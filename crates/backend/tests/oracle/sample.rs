@@ -353,5 +353,5 @@ fn short_conv(builder: &mut Builder<'_>) {
 fn exit(builder: &mut Builder<'_>) {
     builder.norm();
     let weight = builder.matrix(N_VOCAB, WIDTH);
-    builder.op(Op::Unembed { input: NORMED, weight, softcap: Some(30.0) });
+    builder.op(Op::Unembed { input: NORMED, weight, first: 0, softcap: Some(30.0) });
 }

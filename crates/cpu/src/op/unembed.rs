@@ -14,32 +14,53 @@ use crate::pass::Pass;
 const STRETCH: usize = 4096;
 
 impl Pass {
-    /// `logits = weight input`, capped.
-    pub(crate) fn unembed(&mut self, input: Register, matrix: &Matrix, softcap: Option<f32>) {
-        let width = self.registers.width(input);
-        assert_eq!((matrix.n_out, matrix.n_in), (self.n_vocab, width), "shape of the head");
+    /// `logits = weight input`, capped, of the tokens from `first` on.
+    pub(crate) fn unembed(&mut self, input: Register, matrix: &Matrix, first: usize, softcap: Option<f32>) {
+        let (width, n_vocab, n_out) = (self.registers.width(input), self.n_vocab, matrix.n_out);
+        assert_eq!(matrix.n_in, width, "inputs of the head");
+        assert!(first + n_out <= n_vocab, "logits {first} to {} of {n_vocab}", first + n_out);
         let rows = self.rows.iter().zip(self.registers.get(input).chunks_exact(width));
         let x: Vec<f32> = rows.filter(|(row, _)| row.wants_logits).flat_map(|(_, x)| x).copied().collect();
-        self.logits.resize(x.len() / width * self.n_vocab, 0.0);
+        let n_rows = x.len() / width;
+        let mut logits = std::mem::take(&mut self.logits);
+        logits.resize(n_rows * n_vocab, 0.0);
+        if n_rows == 1 || n_out == n_vocab {
+            self.multiply_head(matrix, &x, softcap, &mut logits[first..][..n_rows * n_out]);
+        } else {
+            let mut part = vec![0.0; n_rows * n_out];
+            self.multiply_head(matrix, &x, softcap, &mut part);
+            for (row, part) in logits.chunks_exact_mut(n_vocab).zip(part.chunks_exact(n_out)) {
+                row[first..first + n_out].copy_from_slice(part);
+            }
+        }
+        self.logits = logits;
+    }
+
+    /// `out = matrix x`, capped; `x`: `[n_rows, width]`, `out`: `[n_rows, n_out]`.
+    fn multiply_head(&mut self, matrix: &Matrix, x: &[f32], softcap: Option<f32>, out: &mut [f32]) {
         let mut activations = Activations::default();
         let rows = match unpacker(matrix, self.arithmetic) {
             Some(_) => {
-                activations.fill(self.isa, &mut self.pool, &x, width);
+                activations.fill(self.isa, &mut self.pool, x, matrix.n_in);
                 Rows::Integers(&activations)
             }
-            None => Rows::Floats(&x),
+            None => Rows::Floats(x),
         };
         let end = End { bias: None, old: None };
-        let out = Disjoint::new(&mut self.logits);
-        linear::run(&mut self.pool, &self.scratch, &[Multiply { isa: self.isa, matrix, rows, end, out }]);
+        let target = Disjoint::new(out);
+        linear::run(
+            &mut self.pool,
+            &self.scratch,
+            &[Multiply { isa: self.isa, matrix, rows, end, out: target }],
+        );
         if let Some(cap) = softcap {
-            self.cap(cap);
+            self.cap(cap, out);
         }
     }
 
-    fn cap(&mut self, cap: f32) {
-        let (isa, n) = (self.isa, self.logits.len());
-        let logits = Disjoint::new(&mut self.logits);
+    fn cap(&mut self, cap: f32, logits: &mut [f32]) {
+        let (isa, n) = (self.isa, logits.len());
+        let logits = Disjoint::new(logits);
         self.pool.run(n.div_ceil(STRETCH), &|_, i| {
             // SAFETY: stretches of different tasks do not overlap.
             let values = unsafe { logits.part(i * STRETCH..n.min((i + 1) * STRETCH)) };

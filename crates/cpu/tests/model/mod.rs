@@ -309,7 +309,7 @@ impl Builder {
         self.section("exit");
         self.norm();
         let weight = self.matrix(self.shape.n_vocab, self.shape.width);
-        self.op(Op::Unembed { input: NORMED, weight, softcap: self.shape.softcap });
+        self.op(Op::Unembed { input: NORMED, weight, first: 0, softcap: self.shape.softcap });
     }
 
     fn finish(self) -> Model {

@@ -1,6 +1,8 @@
 //! Which weights stay in memory, and what the others pass through.
 
-use dewdrop_backend::{Cut, Op, Program, Section};
+use std::ops::Range;
+
+use dewdrop_backend::{Cut, Op, Origin, Program, Section};
 use dewdrop_store::{Place, Placement, WeightSource, pinned_len, staging_len};
 
 /// The staging slots of a plan: one in use, and two that fill meanwhile.
@@ -9,6 +11,8 @@ const N_SLOTS: usize = 3;
 const FEWEST_SLOTS: usize = 2;
 /// Sections are cut to about this many bytes: long enough for the disk's full speed, short enough that slots take little.
 const LARGE: u64 = 16 << 20;
+/// Where memory is short, to about this many: less would be more work than reading.
+const SMALL: u64 = 1 << 20;
 /// Slots take about this share of the room.
 const STAGING_SHARE: u64 = 4;
 /// Reads are whole pages.
@@ -44,30 +48,23 @@ impl Weights {
         room: u64,
         n_rows: usize,
     ) -> Option<Self> {
-        let all = Units::new(program, sources, u64::MAX);
-        if let Some(weights) = all.pin_everything(room) {
-            return Some(weights);
-        }
-        let most = (room / STAGING_SHARE / N_SLOTS as u64).clamp(1, LARGE);
+        let most = (room / STAGING_SHARE / N_SLOTS as u64).clamp(SMALL, LARGE);
         let units = Units::new(program, sources, most);
-        let with = |n_slots| units.best(room, n_rows, n_slots);
-        let smallest = || Units::new(program, sources, 1).best(room, n_rows, FEWEST_SLOTS);
-        with(N_SLOTS).or_else(|| with(FEWEST_SLOTS)).or_else(smallest)
+        let with = |n_slots| units.with_slots(room, n_rows, n_slots);
+        let smallest = || Units::new(program, sources, SMALL).with_slots(room, n_rows, FEWEST_SLOTS);
+        let all = [true, false].into_iter().find_map(|with_table| units.pin_all(room, n_rows, with_table));
+        all.or_else(|| with(N_SLOTS)).or_else(|| with(FEWEST_SLOTS)).or_else(smallest)
     }
 
     /// What takes the least memory.
     pub(crate) fn least(program: &Program, sources: &[Vec<WeightSource>], n_rows: usize) -> Self {
-        let units = Units::new(program, sources, 1);
-        let with = |slot| units.with_slots(u64::MAX, n_rows, FEWEST_SLOTS, slot, true);
-        let streamed = units.slot_lens().into_iter().filter_map(with);
-        streamed.min_by_key(Weights::len).expect("every program has weights")
+        let units = Units::new(program, sources, SMALL);
+        units.weights(units.placement(units.first_places(), FEWEST_SLOTS, n_rows))
     }
 }
 
 /// What is pinned or streamed as one.
 struct Units {
-    /// Bytes that they were cut to, where they could.
-    most: u64,
     cut: Cut,
     sources: Vec<Vec<WeightSource>>,
     /// Of each unit.
@@ -88,88 +85,53 @@ struct Size {
 impl Units {
     fn new(program: &Program, sources: &[Vec<WeightSource>], most: u64) -> Self {
         let cut = program.cut(most, |section, slot| sources[section][slot].info.len);
-        let source = |origin: &dewdrop_backend::Origin| -> Vec<WeightSource> {
-            origin.slots.iter().map(|&slot| sources[origin.section][slot].clone()).collect()
+        let source = |origin: &Origin| -> Vec<WeightSource> {
+            let whole = origin.slots.iter().map(|&slot| sources[origin.section][slot].clone());
+            whole.map(|source| part(source, origin.channels.clone())).collect()
         };
         let sources: Vec<Vec<WeightSource>> = cut.origins.iter().map(source).collect();
         let sizes =
             cut.program.sections.iter().zip(&sources).map(|(section, sources)| size(section, sources));
-        Units { sizes: sizes.collect(), most, cut, sources }
+        Units { sizes: sizes.collect(), cut, sources }
     }
 
-    fn pin_everything(self, room: u64) -> Option<Weights> {
-        let places = vec![Place::Pinned; self.sizes.len()];
-        let weights = self.weights(Placement { places, ..Placement::default() });
+    /// Nothing is streamed, but the table's rows are read where it is not pinned.
+    fn pin_all(&self, room: u64, n_rows: usize, with_table: bool) -> Option<Weights> {
+        let place = |size: &Size| if size.is_table && !with_table { Place::Rows } else { Place::Pinned };
+        let places = self.sizes.iter().map(place).collect();
+        let weights = self.weights(self.placement(places, 0, n_rows));
         (weights.len() <= room).then_some(weights)
     }
 
-    /// The best choice of slots.
-    fn best(&self, room: u64, n_rows: usize, n_slots: usize) -> Option<Weights> {
-        let with = |slot| self.with_slots(room, n_rows, n_slots, slot, false);
-        self.slot_lens().into_iter().filter_map(with).min_by_key(|weights| weights.streamed)
+    /// With so many slots, as much as there is room for pinned.
+    fn with_slots(&self, room: u64, n_rows: usize, n_slots: usize) -> Option<Weights> {
+        let mut places = self.first_places();
+        let least = self.weights(self.placement(places.clone(), n_slots, n_rows)).len();
+        let moving = self.sizes.iter().map(|size| size.matrices).max().unwrap_or(0);
+        let room = room.checked_sub(least)?.saturating_sub(moving);
+        self.spread(&mut places, room);
+        Some(self.weights(self.placement(places, n_slots, n_rows)))
     }
 
-    /// Lengths that a slot may have: that of the largest unit that was cut small enough, and those of all larger ones.
-    fn slot_lens(&self) -> Vec<u64> {
-        let lens = || self.sizes.iter().filter(|size| !size.is_table).map(|size| size.staging);
-        let page = PAGE_BYTES * 2;
-        let usual = lens().filter(|len| *len <= self.most.saturating_add(page)).max();
-        let mut lens: Vec<u64> = lens().filter(|len| usual.is_none_or(|usual| *len >= usual)).collect();
-        lens.sort_unstable();
-        lens.dedup();
-        lens
-    }
-
-    /// With slots of this length: what is longer is kept, and as much of the rest pinned as there is room for
-    /// (`least`: none).
-    fn with_slots(
-        &self,
-        room: u64,
-        n_rows: usize,
-        n_slots: usize,
-        slot: u64,
-        least: bool,
-    ) -> Option<Weights> {
-        let mut places: Vec<Place> = self.sizes.iter().map(|size| size.first_place(slot)).collect();
-        self.keep_tied_table(&mut places);
-        let mut weights = self.weights(self.placement(places.clone(), n_slots, slot, n_rows));
-        if weights.len() > room {
-            return None;
-        }
-        if !least {
-            let matrices = self.sizes.iter().map(|size| size.matrices);
-            let moving = matrices.filter(|&len| len <= slot).max().unwrap_or(0);
-            self.spread(&mut places, (room - weights.len()).saturating_sub(moving));
-            weights = self.weights(self.placement(places, n_slots, slot, n_rows));
-        }
-        Some(weights)
-    }
-
-    /// A table whose tensor is kept as the head anyway is kept with it.
-    fn keep_tied_table(&self, places: &mut [Place]) {
-        let Some(table) = self.table() else { return };
-        let is_head = |i: &usize| {
-            places[*i] == Place::Kept
-                && self.sources[*i].len() == 1
-                && self.sources[*i][0].info == self.sources[table][0].info
-        };
-        if (0..places.len()).any(|i| is_head(&i)) {
-            places[table] = Place::Kept;
-        }
+    /// Before anything is pinned.
+    fn first_places(&self) -> Vec<Place> {
+        self.sizes.iter().map(|size| if size.is_table { Place::Rows } else { Place::Streamed }).collect()
     }
 
     fn table(&self) -> Option<usize> {
         self.sizes.iter().position(|size| size.is_table)
     }
 
-    fn placement(&self, places: Vec<Place>, n_slots: usize, slot: u64, n_rows: usize) -> Placement {
-        let n_streamed = places.iter().filter(|place| **place == Place::Streamed).count();
+    /// Slots as long as the longest unit that passes through them.
+    fn placement(&self, places: Vec<Place>, n_slots: usize, n_rows: usize) -> Placement {
+        let streamed = self.sizes.iter().zip(&places).filter(|(_, place)| **place == Place::Streamed);
+        let (n_streamed, slot) = (streamed.clone().count(), streamed.map(|(size, _)| size.staging).max());
         let rows = self.table().filter(|&table| places[table] == Place::Rows);
         let most = self.row_pages() * PAGE_BYTES * n_rows as u64;
         let row_bytes = rows.map_or(0, |table| most.min(self.sizes[table].pinned));
         // Nothing is gained by slots for more than a whole round.
         let n_slots = n_slots.min(n_streamed);
-        Placement { places, n_slots, slot_bytes: slot as usize, row_bytes: row_bytes as usize }
+        Placement { places, n_slots, slot_bytes: slot.unwrap_or(0) as usize, row_bytes: row_bytes as usize }
     }
 
     /// Pages that a row of the table lies on, at most.
@@ -214,10 +176,8 @@ impl Units {
             let sizes = self.sizes.iter().zip(&placement.places);
             sizes.filter(move |(_, other)| **other == place).map(|(size, _)| size)
         };
-        // A tied table shares its head's memory.
-        let table = of(Place::Kept).find(|size| size.is_table).map_or(0, |size| size.pinned);
         Weights {
-            pinned: of(Place::Pinned).chain(of(Place::Kept)).map(|size| size.pinned).sum::<u64>() - table,
+            pinned: of(Place::Pinned).map(|size| size.pinned).sum(),
             moving: of(Place::Pinned).map(|size| size.matrices).max().unwrap_or(0),
             staging: (placement.n_slots * placement.slot_bytes) as u64,
             rows: placement.row_bytes as u64,
@@ -229,15 +189,16 @@ impl Units {
     }
 }
 
-impl Size {
-    /// Before anything is pinned for speed.
-    fn first_place(&self, slot: u64) -> Place {
-        match (self.is_table, self.staging > slot) {
-            (true, _) => Place::Rows,
-            (false, true) => Place::Kept,
-            (false, false) => Place::Streamed,
-        }
+/// Some channels of a weight: a stretch of its tensor.
+fn part(mut source: WeightSource, channels: Option<Range<usize>>) -> WeightSource {
+    if let Some(channels) = channels {
+        let channel = source.info.block_type.bytes_for(source.shape[1]) as u64;
+        source.info.offset += channels.start as u64 * channel;
+        source.info.len = channels.len() as u64 * channel;
+        source.shape[0] = channels.len();
+        source.info.shape = source.shape.to_vec();
     }
+    source
 }
 
 fn size(section: &Section, sources: &[WeightSource]) -> Size {

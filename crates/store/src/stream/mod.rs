@@ -48,9 +48,6 @@ const LASTING_AHEAD: usize = 2;
 pub enum Place {
     /// Read once, and kept by whoever computes, laid out as that one likes.
     Pinned,
-    /// Read once, and kept here: handed over in every round, so that nobody makes a copy. Two sections whose only weight
-    /// is the same tensor share its memory.
-    Kept,
     /// Read in every round.
     Streamed,
     /// A table of which each round reads the rows that its tokens need. The section's only weight, and its first.
@@ -107,11 +104,8 @@ struct Section {
     /// One for all weights where they pass through a slot. One for each where they last, so that whoever computes can
     /// let go of each.
     layouts: Vec<Layout>,
-    /// Read for good: handed over, or kept.
+    /// Read and handed over for good.
     is_settled: bool,
-    kept: Option<Arc<Part>>,
-    /// The section before it whose memory it shares.
-    twin: Option<usize>,
 }
 
 struct Fetch {
@@ -125,11 +119,11 @@ impl Section {
         let place = if sources.is_empty() { Place::Pinned } else { place };
         let layouts = match place {
             Place::Pinned => sources.chunks(1).map(Layout::new).collect(),
-            Place::Streamed | Place::Kept => vec![Layout::new(sources)],
+            Place::Streamed => vec![Layout::new(sources)],
             Place::Rows => Vec::new(),
         };
         // Where there is nothing to read, all is there.
-        Section { place, layouts, is_settled: sources.is_empty(), kept: None, twin: None }
+        Section { place, layouts, is_settled: sources.is_empty() }
     }
 
     /// Each weight's bytes in these parts, one for each layout.
@@ -165,9 +159,7 @@ impl Stream {
         reader: Box<dyn Reader>,
     ) -> Result<Self, StoreError> {
         let sections = sources.iter().zip(&placement.places);
-        let mut sections: Vec<Section> =
-            sections.map(|(sources, place)| Section::new(*place, sources)).collect();
-        find_twins(&mut sections, sources);
+        let sections: Vec<Section> = sections.map(|(sources, place)| Section::new(*place, sources)).collect();
         let rows = sources.iter().zip(&placement.places).find(|(_, place)| **place == Place::Rows);
         let table = rows.map(|(sources, _)| Table::new(&sources[0], placement.row_bytes)).transpose()?;
         let mut transfers = Transfers::new(reader, files);
@@ -199,26 +191,19 @@ impl Stream {
             self.check_files(sources)?;
             return Ok((vec![rows], false));
         }
-        let holder = self.sections[section].twin.unwrap_or(section);
-        if let Some(part) = &self.sections[holder].kept {
-            return Ok((self.sections[section].blocks(std::slice::from_ref(part)), false));
-        }
         if self.sections[section].is_settled {
             return Ok((Vec::new(), true));
         }
         let parts: Vec<_> = self.arrived(section, sources)?.into_iter().map(Arc::new).collect();
         let blocks = self.sections[section].blocks(&parts);
-        let place = self.sections[section].place;
-        if place == Place::Streamed {
+        let is_lasting = self.sections[section].place == Place::Pinned;
+        if is_lasting {
+            self.sections[section].is_settled = true;
+            self.n_unsettled -= 1;
+        } else {
             self.held.extend(parts);
-            return Ok((blocks, false));
         }
-        self.sections[section].is_settled = true;
-        self.n_unsettled -= 1;
-        if place == Place::Kept {
-            self.sections[section].kept = parts.into_iter().next();
-        }
-        Ok((blocks, place == Place::Pinned))
+        Ok((blocks, is_lasting))
     }
 
     /// Waits for the section that is the first under way. Upon an error it is begun again.
@@ -270,7 +255,7 @@ impl Stream {
             }
         }
         for section in &mut self.sections {
-            section.is_settled = section.kept.is_some() || section.layouts.is_empty();
+            section.is_settled = section.layouts.is_empty();
         }
         self.n_unsettled = n_unsettled(&self.sections);
         self.next = 0;
@@ -278,8 +263,7 @@ impl Stream {
 
     pub(crate) fn statistics(&self) -> Statistics {
         let bytes = |place| {
-            let sections =
-                self.sections.iter().filter(|section| section.place == place && section.twin.is_none());
+            let sections = self.sections.iter().filter(|section| section.place == place);
             sections.map(|section| section.len() as u64).sum()
         };
         Statistics {
@@ -287,7 +271,7 @@ impl Stream {
             bytes_read: self.transfers.bytes_read(),
             stalled: self.transfers.stalled(),
             bytes_per_round: bytes(Place::Streamed),
-            pinned_bytes: bytes(Place::Pinned) + bytes(Place::Kept),
+            pinned_bytes: bytes(Place::Pinned),
         }
     }
 
@@ -308,16 +292,12 @@ impl Stream {
         }
         // After one whole round there is nothing left to begin.
         for _ in 0..self.sections.len() {
-            let Section { place, layouts, is_settled, twin, .. } = &self.sections[self.next];
+            let Section { place, layouts, is_settled } = &self.sections[self.next];
             let parts = match place {
                 Place::Rows => Vec::new(),
-                Place::Pinned | Place::Kept if *is_settled || twin.is_some() || self.is_ahead(self.next) => {
-                    Vec::new()
-                }
-                Place::Pinned | Place::Kept if self.n_lasting_ahead() == LASTING_AHEAD => break,
-                Place::Pinned | Place::Kept => {
-                    layouts.iter().map(|layout| memory(layout.len)).collect::<Result<_, _>>()?
-                }
+                Place::Pinned if *is_settled || self.is_ahead(self.next) => Vec::new(),
+                Place::Pinned if self.n_lasting_ahead() == LASTING_AHEAD => break,
+                Place::Pinned => layouts.iter().map(|layout| memory(layout.len)).collect::<Result<_, _>>()?,
                 Place::Streamed => match self.free.pop() {
                     Some(part) => vec![part],
                     None => break,
@@ -360,23 +340,7 @@ impl Stream {
 
 /// Sections that are to be read once, and are not.
 fn n_unsettled(sections: &[Section]) -> usize {
-    let lasts = |section: &&Section| {
-        matches!(section.place, Place::Pinned | Place::Kept) && section.twin.is_none() && !section.is_settled
-    };
-    sections.iter().filter(lasts).count()
-}
-
-/// Finds kept sections whose only weight an earlier one keeps as well.
-fn find_twins(sections: &mut [Section], sources: &[Vec<WeightSource>]) {
-    let alone = |i: usize| match &sources[i][..] {
-        [source] => Some((source.info.file, source.info.offset, source.info.len)),
-        _ => None,
-    };
-    let kept: Vec<usize> = (0..sections.len()).filter(|&i| sections[i].place == Place::Kept).collect();
-    for (n, &section) in kept.iter().enumerate() {
-        let is_twin = |&other: &usize| alone(section).is_some() && alone(other) == alone(section);
-        sections[section].twin = kept[..n].iter().copied().find(is_twin);
-    }
+    sections.iter().filter(|section| section.place == Place::Pinned && !section.is_settled).count()
 }
 
 fn memory(len: usize) -> Result<Part, StoreError> {

@@ -239,41 +239,6 @@ fn weights_that_are_kept_leave_no_place_for_the_next() {
 }
 
 #[test]
-fn what_is_kept_here_is_read_once_and_shared_between_sections_of_one_tensor() {
-    let mut model = Model::new(temporary());
-    let table = model.sections[0].clone();
-    let last = model.sections.len();
-    model.sections.push(table);
-    let mut placement = model.placement(&[1, 2, 3, 4, 5], 2);
-    (placement.places[0], placement.places[3], placement.places[last]) =
-        (Place::Kept, Place::Kept, Place::Kept);
-    let mut stream = model.stream(&placement, reader::best);
-    let mut bytes = Vec::new();
-    for round in 0..3 {
-        let (mut places, mut lasting) = (Vec::new(), Vec::new());
-        for (section, sources) in model.sections.iter().enumerate() {
-            let (blocks, lasts) = stream.take(section, sources).unwrap();
-            places.push(blocks.first().map(|blocks| blocks.as_ptr()));
-            lasting.push(lasts);
-            let want = (section == last).then(|| content(0, 0, SECTIONS[0][0]));
-            assert!(want.is_none_or(|want| blocks[0][..] == want[..]));
-        }
-        assert_eq!(places[0], places[last], "one memory");
-        assert_eq!(lasting, [false, true, true, false, true, true, true, false]);
-        assert_eq!((places[3].is_some(), places[1].is_some()), (true, round != 1));
-        bytes.push(stream.statistics().bytes_read);
-        if round == 1 {
-            stream.restart();
-        }
-    }
-    assert_eq!(bytes[0], bytes[1], "nothing is read again");
-    let pinned = [1, 2, 4, 5].map(|section| pinned_len(&model.sections[section]) as u64).iter().sum::<u64>();
-    let read = bytes[2] - bytes[1];
-    // The file's last page is not whole.
-    assert!((pinned - 2 * PAGE as u64..=pinned).contains(&read), "after a restart only what others kept");
-}
-
-#[test]
 fn statistics_count_what_was_read() {
     let model = Model::new(temporary());
     let mut stream = model.stream(&model.placement(&[2, 4], 2), reader::best);
