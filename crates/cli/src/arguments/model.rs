@@ -120,6 +120,11 @@ impl ModelArguments {
         self.model.is_none()
     }
 
+    /// Whether details are wanted.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// The context asked for.
     pub(crate) fn context(&self) -> Option<usize> {
         self.context

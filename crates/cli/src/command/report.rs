@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use dewdrop::{Stats, machine};
+use dewdrop::{Engine, Stats, machine};
 use serde_json::{Value, json};
 
 use crate::units;
@@ -27,6 +27,40 @@ pub(crate) fn text(stats: &Stats, seed: u64) -> String {
     }
     let _ = write!(text, "seed {seed}");
     text
+}
+
+/// What streaming has done, as a line for people; none where nothing is streamed.
+pub(crate) fn streaming(engine: &Engine, stats: &Stats) -> anyhow::Result<Option<String>> {
+    let (Some(streaming), Some(plan)) = (engine.streaming()?, engine.plan()) else { return Ok(None) };
+    let time = (stats.prompt_time + stats.generation_time).as_secs_f64();
+    let share = |part: f64| if time > 0.0 { 100.0 * part / time } else { 0.0 };
+    Ok(Some(format!(
+        "weights {} resident, {} per pass from disk ({})\n\
+         read {} at {}/s, waited for {:.0} % of the time\n\
+         peak memory planned {}, budget {}",
+        units::bytes(streaming.pinned_bytes),
+        units::bytes(streaming.bytes_per_round),
+        streaming.reader,
+        units::bytes(streaming.bytes_read),
+        units::bytes(if time > 0.0 { (streaming.bytes_read as f64 / time) as u64 } else { 0 }),
+        share(streaming.stalled.as_secs_f64()),
+        units::bytes(plan.peak()),
+        units::bytes(plan.budget),
+    )))
+}
+
+/// What streaming has done, as a member of a JSON record; null where nothing is streamed.
+pub(crate) fn streaming_json(engine: &Engine) -> anyhow::Result<Value> {
+    let (Some(streaming), Some(plan)) = (engine.streaming()?, engine.plan()) else { return Ok(Value::Null) };
+    Ok(json!({
+        "budget_bytes": plan.budget,
+        "planned_peak_bytes": plan.peak(),
+        "resident_bytes": streaming.pinned_bytes,
+        "streamed_bytes_per_pass": streaming.bytes_per_round,
+        "bytes_read": streaming.bytes_read,
+        "stalled_seconds": streaming.stalled.as_secs_f64(),
+        "reader": streaming.reader,
+    }))
 }
 
 /// The statistics as a member of a JSON record.

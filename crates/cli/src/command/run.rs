@@ -77,6 +77,8 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Outcome> {
         stream(&mut session, &sampling)?;
         if !arguments.quiet {
             output::note(&format!("\n{}", report::text(session.stats(), sampling.seed)));
+            let streaming = report::streaming(&engine, session.stats())?;
+            streaming.filter(|_| arguments.model.is_verbose()).iter().for_each(|text| output::note(text));
         }
     }
     Ok(Outcome::of(interrupt.is_asked()))
@@ -148,6 +150,7 @@ fn record(arguments: &RunArguments, session: &mut Session, sampling: &Sampling) 
         "logprobs": sampling.logprobs.map(|_| tokens.iter().map(logprobs).collect::<Vec<_>>()),
         "timings": report::timings(stats),
         "peak_memory_bytes": machine::peak_memory(),
+        "streaming": report::streaming_json(session.engine())?,
     }))?;
     Ok(())
 }

@@ -1,0 +1,68 @@
+//! Memory budgets, by the kernel's account of a process of its own.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{command, run, stderr, stdout};
+
+const PROMPT: &str = "The morning dew lay on the grass when the first of them came out of the house and";
+
+fn model() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/dew-10m.gguf").display().to_string()
+}
+
+/// What `run --json` tells with a budget of so many bytes.
+fn record(memory: u64) -> Value {
+    let (model, memory) = (model(), memory.to_string());
+    let arguments = ["run", "-m", &model, "--memory", &memory, "-c", "512", "-n", "100", "--seed", "7"];
+    let output = run(&[&arguments[..], &["--ignore-eos", "--json", PROMPT]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    serde_json::from_str(&stdout(&output)).expect("JSON")
+}
+
+/// The least budget that `plan --sweep` names, and one that everything fits in.
+fn ends() -> (u64, u64) {
+    let cache = tempfile::tempdir().expect("a folder");
+    let arguments = ["plan", &model(), "-c", "512", "--sweep", "--json"];
+    let output = command(&arguments).env("XDG_CACHE_HOME", cache.path()).output().expect("the binary starts");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let plans: Vec<Value> = serde_json::from_str(&stdout(&output)).expect("JSON");
+    let budget = |plan: Option<&Value>| plan.and_then(|plan| plan["budget_bytes"].as_u64()).expect("a number");
+    (budget(plans.first()), budget(plans.last()))
+}
+
+#[test]
+fn the_kernel_counts_no_more_than_the_budget_and_the_text_is_the_same() {
+    let (least, most) = ends();
+    let whole = record(u64::from(u32::MAX));
+    assert_eq!(whole["streaming"]["streamed_bytes_per_pass"], 0);
+    // A process is not as large each time as the one that planned.
+    let least = least + (1 << 20);
+    for step in 0..4 {
+        let budget = least + (most - least) * step / 4;
+        let record = record(budget);
+        let peak = record["peak_memory_bytes"].as_u64().expect("a number");
+        assert!(peak <= budget, "{peak} of {budget}: {}", record["streaming"]);
+        assert_eq!(record["ids"], whole["ids"], "{budget}");
+    }
+}
+
+#[test]
+fn a_budget_that_is_too_small_is_refused_with_the_least() {
+    let output = run(&["run", "-m", &model(), "--memory", "1M", "hi"]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("a memory budget of 1 MiB is too small for this model: "), "{message}");
+    assert!(message.contains(" MiB is the least, and each token then reads "), "{message}");
+}
+
+#[test]
+fn the_environment_sets_the_budget_and_verbose_tells_what_it_did() {
+    let output =
+        command(&["run", "-m", &model(), "-n", "3", "--verbose", "hi"]).env("DEWDROP_MEMORY", "64M").output();
+    let message = stderr(&output.expect("the binary starts"));
+    assert!(message.contains("budget 64.0 MiB") && message.contains(" per pass from disk ("), "{message}");
+}
