@@ -30,7 +30,8 @@ fn ends() -> (u64, u64) {
     let output = command(&arguments).env("XDG_CACHE_HOME", cache.path()).output().expect("the binary starts");
     assert!(output.status.success(), "{}", stderr(&output));
     let plans: Vec<Value> = serde_json::from_str(&stdout(&output)).expect("JSON");
-    let budget = |plan: Option<&Value>| plan.and_then(|plan| plan["budget_bytes"].as_u64()).expect("a number");
+    let budget =
+        |plan: Option<&Value>| plan.and_then(|plan| plan["budget_bytes"].as_u64()).expect("a number");
     (budget(plans.first()), budget(plans.last()))
 }
 

@@ -51,6 +51,11 @@ pub fn shown_in(folder: &Path, output: &Output) -> String {
     shown(output).replace(&folder.display().to_string(), "DIR")
 }
 
+/// What the binary wrote to standard error.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 /// Standard output of a command that must succeed.
 pub fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", shown(output));
