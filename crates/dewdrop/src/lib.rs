@@ -39,6 +39,7 @@ mod prepared;
 mod recognize;
 mod session;
 mod stop;
+mod together;
 
 pub use assemble::assemble;
 pub use built_in::built_in;
@@ -54,3 +55,4 @@ pub use plan::Plan;
 pub use prepared::Prepared;
 pub use recognize::{Model, recognize};
 pub use session::Session;
+pub use together::{Completion, Request};
