@@ -4,8 +4,8 @@ mod support;
 
 use support::{run, shown, stdout};
 
-const COMMANDS: [&str; 10] =
-    ["run", "chat", "inspect", "tokenize", "convert", "eval", "bench", "plan", "completions", "man"];
+const COMMANDS: [&str; 11] =
+    ["run", "chat", "batch", "inspect", "tokenize", "convert", "eval", "bench", "plan", "completions", "man"];
 
 #[test]
 fn the_list_of_commands() {

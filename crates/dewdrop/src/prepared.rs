@@ -7,7 +7,7 @@ use dewdrop_model::Descriptor;
 use dewdrop_store::Checkpoint;
 
 use crate::language::Language;
-use crate::plan::{Plan, Question, TooSmall, plan};
+use crate::plan::{Kind, Plan, Question, TooSmall, Use, plan};
 use crate::{Engine, Error, Model, Options, built_in, machine, recognize};
 
 /// A model that is known to run, its tokenizer included, before any of its weights are read: what plans are made for.
@@ -56,6 +56,21 @@ impl Prepared {
     /// How it is to be run.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Makes room for so many sessions at a time.
+    pub fn set_sessions(&mut self, n: usize) -> &mut Self {
+        self.options.sessions = n;
+        self
+    }
+
+    /// The share of the budget that the state of all sessions takes; more than all of it where there is no plan.
+    pub fn state_share(&self) -> f64 {
+        let Some(budget) = self.budget() else { return 0.0 };
+        let is_state = |of: &&Use| matches!(of.kind, Kind::KeysAndValues | Kind::Recurrent);
+        self.plan(budget).map_or(f64::INFINITY, |plan| {
+            plan.uses.iter().filter(is_state).map(|of| of.bytes).sum::<u64>() as f64 / budget as f64
+        })
     }
 
     /// The budget of the options, or what the system has to spare. None where it does not say.

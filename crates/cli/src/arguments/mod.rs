@@ -7,7 +7,7 @@ mod text;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bench, chat, completions, convert, eval, inspect, man, plan, run, tokenize};
+use crate::command::{batch, bench, chat, completions, convert, eval, inspect, man, plan, run, tokenize};
 
 pub(crate) use model::{BUILT_IN, Kv, ModelArguments};
 pub(crate) use number::positive;
@@ -30,6 +30,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Run(Box<run::RunArguments>),
     Chat(Box<chat::ChatArguments>),
+    Batch(Box<batch::BatchArguments>),
     Inspect(inspect::InspectArguments),
     Tokenize(tokenize::TokenizeArguments),
     Convert(convert::ConvertArguments),

@@ -66,6 +66,11 @@ pub(crate) struct SamplingArguments {
 }
 
 impl SamplingArguments {
+    /// Whether the user chose a seed.
+    pub(crate) fn is_seeded(&self) -> bool {
+        self.seed.is_some_and(|seed| seed.0.is_some())
+    }
+
     /// What the library takes; the seed is chosen here if the user did not.
     pub(crate) fn resolve(&self) -> Result<Sampling, WrongUsage> {
         let defaults = Sampling::default();

@@ -156,7 +156,7 @@ fn record(arguments: &RunArguments, session: &mut Session, sampling: &Sampling) 
 }
 
 /// Why generation ended, in the words of OpenAI's interface where it has one.
-fn finish_reason(finish: &Finish) -> &'static str {
+pub(super) fn finish_reason(finish: &Finish) -> &'static str {
     match finish {
         Finish::End | Finish::Stop(_) => "stop",
         Finish::Limit | Finish::Context => "length",
