@@ -75,8 +75,13 @@ impl Registers {
 
     /// A buffer to write a register's next content to, at least as long; its content is anything.
     pub(crate) fn take_spare(&mut self, register: Register) -> Vec<f32> {
-        let mut spare = self.spare.pop().unwrap_or_default();
-        grow(&mut spare, self.n_rows * self.width(register));
+        let len = self.n_rows * self.width(register);
+        // The smallest that is large enough, or else the largest: buffers wander between registers, and none should
+        // become larger than it must.
+        let fits = |spare: &Vec<f32>| (spare.len() < len, spare.len().abs_diff(len));
+        let best = (0..self.spare.len()).min_by_key(|&i| fits(&self.spare[i]));
+        let mut spare = best.map(|i| self.spare.swap_remove(i)).unwrap_or_default();
+        grow(&mut spare, len);
         spare
     }
 

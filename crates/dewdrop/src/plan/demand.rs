@@ -3,9 +3,11 @@
 use dewdrop_backend::state::PAGE;
 use dewdrop_backend::{KvType, Op, Program, StateSpec};
 
-/// Bytes per weight input of a register that a quantized matrix reads: an int8, a scale and a sum for each 32, a sum for
-/// each 16.
-const QUANTIZED: f64 = 1.0 + (4.0 + 4.0) / 32.0 + 4.0 / 16.0;
+/// Bytes per weight input of a register that a quantized matrix reads: an int8, a scale and two sums for each 32, two
+/// sums for each 16.
+const QUANTIZED: f64 = 1.0 + (4.0 + 8.0) / 32.0 + 8.0 / 16.0;
+/// Products that run side by side, each into a buffer of its own: queries, keys and values.
+const SIDE_BY_SIDE: usize = 3;
 /// Bytes per token of the vocabulary: logits of the backend and of the session, and what a sampler makes of them.
 const PER_CHOICE: u64 = 4 + 4 + 4 + 8;
 /// Stack, kernels' scratch and what the allocator keeps for it, of a thread.
@@ -61,7 +63,7 @@ impl Demand {
     }
 }
 
-/// Bytes of activations of a row: registers, a spare one, the int8 of those that matrices read, and what attention makes
+/// Bytes of activations of a row: registers, spare ones, the int8 of those that matrices read, and what attention makes
 /// of its queries and keys.
 fn row(program: &Program) -> u64 {
     let widths = &program.registers;
@@ -81,7 +83,8 @@ fn row(program: &Program) -> u64 {
         Op::ShortConv { bcx, .. } => Some(width(*bcx)),
         _ => None,
     });
-    let floats: usize =
-        widths.iter().sum::<usize>() + widths.iter().max().copied().unwrap_or(0) + ready.max().unwrap_or(0);
+    let floats: usize = widths.iter().sum::<usize>()
+        + SIDE_BY_SIDE * widths.iter().max().copied().unwrap_or(0)
+        + ready.max().unwrap_or(0);
     (floats * size_of::<f32>()) as u64 + (quantized as f64 * QUANTIZED) as u64
 }
