@@ -50,6 +50,7 @@ impl Engine {
         let limits = Limits {
             context: plan.as_ref().map_or(context, |plan| plan.context),
             chunk: plan.as_ref().map_or(options.chunk.unwrap_or(CHUNK), |plan| plan.chunk),
+            logits: if plan.is_some() { options.logits } else { usize::MAX },
             n_choices: language.n_choices().min(model.descriptor.n_vocab),
         };
         let core = match &plan {

@@ -29,6 +29,8 @@ pub struct Options {
     pub memory: Option<u64>,
     /// Sessions at a time that the budget has room for.
     pub sessions: usize,
+    /// Rows of a pass whose logits the budget has room for, for those who want more than the last token's.
+    pub logits: usize,
 }
 
 /// Who computes.
@@ -55,6 +57,7 @@ impl Default for Options {
             residency: Residency::default(),
             memory: None,
             sessions: 1,
+            logits: 1,
         }
     }
 }

@@ -15,7 +15,7 @@ fn model() -> PathBuf {
 }
 
 fn options(memory: Option<u64>) -> Options {
-    Options { threads: Some(2), context: Some(1024), memory, ..Options::default() }
+    Options { threads: Some(2), context: Some(1024), logits: 32, memory, ..Options::default() }
 }
 
 /// The model in the smallest budget that this process can run it in, and `more` bytes.

@@ -13,6 +13,8 @@ pub struct Limits {
     pub context: usize,
     /// Most rows of a prompt per pass.
     pub chunk: usize,
+    /// Most rows of a pass that want logits, which are large.
+    pub logits: usize,
     /// Ids below this may be generated; the rest of the vocabulary is padding.
     pub n_choices: usize,
 }
@@ -217,12 +219,18 @@ impl Session {
     /// A pass for each chunk of `ids`.
     fn compute_all(
         &mut self,
-        ids: &[u32],
+        mut ids: &[u32],
         from: usize,
         mut visit: impl FnMut(usize, &[f32]),
     ) -> Result<(), EngineError> {
-        let size = self.limits.chunk;
-        ids.chunks(size).try_for_each(|chunk| self.compute(chunk, from, &mut visit))
+        while !ids.is_empty() {
+            let n_silent = from.saturating_sub(self.n_computed);
+            let most = self.limits.chunk.min(n_silent.saturating_add(self.limits.logits.max(1)));
+            let (chunk, rest) = ids.split_at(ids.len().min(most));
+            self.compute(chunk, from, &mut visit)?;
+            ids = rest;
+        }
+        Ok(())
     }
 
     /// One pass over `ids`.

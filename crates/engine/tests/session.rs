@@ -2,7 +2,7 @@
 
 mod fake;
 
-use dewdrop_engine::{Batch, EngineError, Finish, Sampling};
+use dewdrop_engine::{Batch, EngineError, Finish, Limits, Sampling, Session};
 use fake::{CONTEXT, N_VOCAB, core, next, session};
 
 fn best(logits: &[f32]) -> u32 {
@@ -31,6 +31,18 @@ fn each_row_is_visited_from_a_position_on() {
     let all = [&[9, 9], &ids[..]].concat();
     let wanted: Vec<_> = (4..9).map(|position| (position, next(&all[..=position]))).collect();
     assert_eq!(seen, wanted);
+}
+
+#[test]
+fn rows_that_want_logits_come_few_at_a_time_where_room_for_them_is_short() {
+    let (core, log) = core(false);
+    let limits = Limits { context: CONTEXT, chunk: 4, logits: 2, n_choices: N_VOCAB };
+    let mut session = Session::new(core, limits).unwrap();
+    let mut seen = Vec::new();
+    session.feed_each(&[1, 2, 3, 4, 5, 6, 7, 8, 9], 5, |position, _| seen.push(position)).unwrap();
+    assert_eq!(seen, [5, 6, 7, 8]);
+    // Five rows that want none, and four that do.
+    assert_eq!(log.lock().unwrap().passes, [4, 3, 2]);
 }
 
 #[test]

@@ -85,7 +85,12 @@ impl From<Kv> for KvType {
 impl ModelArguments {
     /// The engine that these arguments ask for.
     pub(crate) fn open(&self) -> anyhow::Result<Engine> {
-        let options = self.options()?;
+        self.open_for_logits(1)
+    }
+
+    /// The same for work that wants the logits of many rows of a pass.
+    pub(crate) fn open_for_logits(&self, n_rows: usize) -> anyhow::Result<Engine> {
+        let options = Options { logits: n_rows, ..self.options()? };
         let engine = match &self.model {
             Some(path) => Engine::open(path, options)?,
             None => Engine::built_in(options)?,

@@ -16,6 +16,9 @@ use crate::outcome::{Outcome, WrongUsage};
 use crate::progress::Bar;
 use crate::{output, units};
 
+/// Rows of a pass whose logits are held at once under a memory budget.
+const LOGITS: usize = 32;
+
 /// Tokens of a window unless the user says otherwise.
 const DEFAULT_WINDOW: usize = 512;
 
@@ -71,7 +74,7 @@ pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<Outcome> {
     let interrupt = Interrupt::install()?;
     let windows = arguments.windows()?;
     let text = arguments.read()?;
-    let engine = arguments.model.open()?;
+    let engine = arguments.model.open_for_logits(LOGITS)?;
     let ids = evaluate::tokens(&engine, &text, windows.definition)?;
 
     let _stoppable = interrupt.stoppable();

@@ -3,6 +3,8 @@
 use dewdrop_backend::state::PAGE;
 use dewdrop_backend::{KvType, Op, Program, StateSpec};
 
+use crate::Options;
+
 /// Bytes per weight input of a register that a quantized matrix reads: an int8, a scale and two sums for each 32, two
 /// sums for each 16.
 const QUANTIZED: f64 = 1.0 + (4.0 + 8.0) / 32.0 + 8.0 / 16.0;
@@ -30,8 +32,8 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
-    pub(crate) fn new(program: &Program, kv: KvType, threads: usize) -> Self {
-        let kv_bytes = match kv {
+    pub(crate) fn new(program: &Program, options: &Options) -> Self {
+        let kv_bytes = match options.kv_type() {
             KvType::F16 => 2,
             KvType::F32 => 4,
         };
@@ -52,7 +54,9 @@ impl Demand {
             rope_position: (pairs * 2 * size_of::<f32>()) as u64,
             recurrent: recurrent as u64,
             row: row(program),
-            fixed: program.n_vocab as u64 * PER_CHOICE + threads as u64 * PER_THREAD + RESERVE,
+            fixed: program.n_vocab as u64 * per_choice(options)
+                + options.n_threads() as u64 * PER_THREAD
+                + RESERVE,
         }
     }
 
@@ -61,6 +65,11 @@ impl Demand {
         let pages = context.div_ceil(PAGE) as u64;
         n as u64 * pages * self.kv_page + pages * PAGE as u64 * self.rope_position
     }
+}
+
+/// Bytes per token of the vocabulary: a sampler for each session, and what rows of one prompt want beyond their last.
+fn per_choice(options: &Options) -> u64 {
+    options.sessions as u64 * PER_CHOICE + (options.logits.saturating_sub(1) * size_of::<f32>()) as u64
 }
 
 /// Bytes of activations of a row: registers, spare ones, the int8 of those that matrices read, and what attention makes

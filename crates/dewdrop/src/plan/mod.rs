@@ -120,7 +120,7 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(question: &'a Question<'a>) -> Self {
         let Question { model, options, .. } = question;
-        let demand = Demand::new(&model.program, options.kv_type(), options.n_threads());
+        let demand = Demand::new(&model.program, options);
         Planner { question, demand, sources: model.weight_sources() }
     }
 

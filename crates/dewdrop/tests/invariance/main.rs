@@ -161,7 +161,7 @@ fn share(weights: &random_model::Weights, backend: Box<dyn Backend>) -> SharedCo
 
 fn open(core: &SharedCore) -> Session {
     let n_choices = core.lock().unwrap().program().n_vocab;
-    Session::new(core.clone(), Limits { context: 256, chunk: 256, n_choices }).unwrap()
+    Session::new(core.clone(), Limits { context: 256, chunk: 256, logits: usize::MAX, n_choices }).unwrap()
 }
 
 fn session(weights: &random_model::Weights, backend: Box<dyn Backend>) -> Session {

@@ -41,7 +41,8 @@ pub(crate) fn core(is_recurrent: bool) -> (SharedCore, Arc<Mutex<Log>>) {
 }
 
 pub(crate) fn session(core: &SharedCore, chunk: usize) -> Session {
-    Session::new(core.clone(), Limits { context: CONTEXT, chunk, n_choices: N_VOCAB }).unwrap()
+    let limits = Limits { context: CONTEXT, chunk, logits: usize::MAX, n_choices: N_VOCAB };
+    Session::new(core.clone(), limits).unwrap()
 }
 
 /// The greedy token after these: their sum.
