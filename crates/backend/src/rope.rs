@@ -65,6 +65,7 @@ impl RopeTable {
     }
 
     /// Turns a head to its position; dimensions beyond the pairs stay.
+    #[inline(always)] // so that a caller with an instruction set enabled has it compiled with that
     pub fn turn(&self, head: &mut [f32], position: usize) {
         let n = self.n_pairs();
         assert!(2 * n <= head.len(), "rope of {} dimensions in a head of {}", 2 * n, head.len());
@@ -79,6 +80,7 @@ impl RopeTable {
     }
 }
 
+#[inline(always)]
 fn turn_pair(a: f32, b: f32, cos: f32, sin: f32) -> (f32, f32) {
     (a.mul_add(cos, -(b * sin)), b.mul_add(cos, a * sin))
 }

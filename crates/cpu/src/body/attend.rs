@@ -318,16 +318,24 @@ impl<E: Kept, const N: usize> Weighted<'_, E, N> {
 
     #[inline(always)]
     fn merge<L: Lanes>(&self, l: L, at: usize, n: usize, new: L::F, out: &mut [f32]) {
-        let len = (self.dim - at).min(16);
-        let out = &mut out[at..at + len];
-        let merged = match self.merges[n] {
-            Merge::Skip => return,
+        let out = &mut out[at..];
+        match out.first_chunk_mut() {
+            Some(out) => l.store(self.merged(l, n, l.load(out), new), out),
+            None => {
+                let mut lanes = padded(out);
+                l.store(self.merged(l, n, l.load(&lanes), new), &mut lanes);
+                out.copy_from_slice(&lanes[..out.len()]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn merged<L: Lanes>(&self, l: L, n: usize, old: L::F, new: L::F) -> L::F {
+        match self.merges[n] {
+            Merge::Skip => old,
             Merge::First => new,
-            Merge::Factors(a, b) => l.fma(l.load(&padded(out)), l.splat(a), l.mul(new, l.splat(b))),
-        };
-        let mut lanes = [0.0; 16];
-        l.store(merged, &mut lanes);
-        out.copy_from_slice(&lanes[..len]);
+            Merge::Factors(a, b) => l.fma(old, l.splat(a), l.mul(new, l.splat(b))),
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Panels of sixteen channels times quantized rows: the kernel under all quantized matrices.
 
+use std::ops;
+
 use crate::activations::{Activations, Tile};
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
-use crate::lanes::{Floats, Job, Lanes};
+use crate::lanes::{Bytes, Floats, Job, Lanes};
 use crate::panel::{CHANNELS, Form, Part, Range};
 
 /// Where a product's values go: `[n_rows, n_out]`, of which this one owns some columns.
@@ -42,26 +44,33 @@ impl Target<'_> {
         // SAFETY: by the caller.
         let out = unsafe { self.out.part(at..at + n_channels) };
         if !self.first {
-            for (y, sum) in y.0.iter_mut().zip(&*out) {
-                *y += sum;
-            }
+            add(&mut y, out);
         }
         if let Some(end) = self.end {
             if let Some(bias) = end.bias {
-                add(&mut y.0, &bias[channel..][..n_channels]);
+                add(&mut y, &bias[channel..]);
             }
             if let Some(old) = end.old {
-                add(&mut y.0, &old[at..at + n_channels]);
+                add(&mut y, &old[at..]);
             }
         }
-        out.copy_from_slice(&y.0[..out.len()]);
+        match out.first_chunk_mut() {
+            Some(out) => *out = y.0,
+            None => out.copy_from_slice(&y.0[..out.len()]),
+        }
     }
 }
 
+/// Adds the first sixteen terms, or as many as there are.
 #[inline(always)]
-fn add(values: &mut [f32; CHANNELS], terms: &[f32]) {
-    for (value, term) in values.iter_mut().zip(terms) {
-        *value += term;
+fn add(y: &mut Floats, terms: &[f32]) {
+    match terms.first_chunk::<CHANNELS>() {
+        Some(terms) => {
+            for j in 0..CHANNELS {
+                y.0[j] += terms[j];
+            }
+        }
+        None => y.0.iter_mut().zip(terms).for_each(|(y, term)| *y += term),
     }
 }
 
@@ -219,29 +228,50 @@ impl<const MINIMA: bool, const SMALL: bool, const PANELS: usize> Product<'_, MIN
             }
             return sums;
         }
-        let mut k = 0;
-        while k < q.len() {
-            let end = if L::WHOLE { q.len() } else { q.len().min(k + self.steps) };
-            let mut partial = [[l.no_products(); ROWS]; PANELS];
-            while k < end {
-                for p in 0..PANELS {
-                    let weights = l.load_bytes(&steps[p][k].0);
-                    for r in 0..ROWS {
-                        partial[p][r] = l.products(partial[p][r], weights, four(l, q[k][r]));
-                    }
-                }
-                k += 1;
-            }
-            for p in 0..PANELS {
-                for r in 0..ROWS {
-                    sums[p][r] = l.widen(sums[p][r], partial[p][r]);
-                }
-            }
-            if L::WHOLE {
-                break;
-            }
+        // The first widening has nothing to add to: types with one per group need fewer registers.
+        let mut end = if L::WHOLE { q.len() } else { self.steps.min(q.len()) };
+        let partial = products::<L, ROWS, PANELS>(l, &steps, q, 0..end);
+        widen(l, &mut sums, partial);
+        while end < q.len() {
+            let next = q.len().min(end + self.steps);
+            let partial = products::<L, ROWS, PANELS>(l, &steps, q, end..next);
+            widen(l, &mut sums, partial);
+            end = next;
         }
         sums
+    }
+}
+
+/// Products of some steps, small ones, not widened yet.
+#[inline(always)]
+fn products<L: Lanes, const ROWS: usize, const PANELS: usize>(
+    l: L,
+    panels: &[&[Bytes]; PANELS],
+    q: &[[[i8; 4]; ROWS]],
+    steps: ops::Range<usize>,
+) -> [[L::P; ROWS]; PANELS] {
+    let mut partial = [[l.no_products(); ROWS]; PANELS];
+    for k in steps {
+        for p in 0..PANELS {
+            let weights = l.load_bytes(&panels[p][k].0);
+            for r in 0..ROWS {
+                partial[p][r] = l.products(partial[p][r], weights, four(l, q[k][r]));
+            }
+        }
+    }
+    partial
+}
+
+#[inline(always)]
+fn widen<L: Lanes, const ROWS: usize, const PANELS: usize>(
+    l: L,
+    sums: &mut [[L::I; ROWS]; PANELS],
+    partial: [[L::P; ROWS]; PANELS],
+) {
+    for p in 0..PANELS {
+        for r in 0..ROWS {
+            sums[p][r] = l.widen(sums[p][r], partial[p][r]);
+        }
     }
 }
 

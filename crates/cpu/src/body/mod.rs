@@ -11,3 +11,4 @@ pub(crate) mod integer_product;
 pub(crate) mod math;
 pub(crate) mod norm;
 pub(crate) mod quantize;
+pub(crate) mod rope;

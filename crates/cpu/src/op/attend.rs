@@ -3,13 +3,13 @@
 
 use std::marker::PhantomData;
 
-use dewdrop_backend::rope::RopeTable;
 use dewdrop_backend::state::{AttentionState, PAGE};
 use dewdrop_backend::{Attention, KvType, Register};
 use half::f16;
 
 use crate::body::attend::{Attend, Gate, HeadPage, Keep, Kept, Pages, Query};
 use crate::body::norm::Norm;
+use crate::body::rope::Turn;
 use crate::disjoint::Disjoint;
 use crate::loaded::Loaded;
 use crate::pass::Pass;
@@ -102,7 +102,7 @@ impl Pass {
                 None => out.copy_from_slice(x),
             }
             if let Some(rope) = rope {
-                RopeTable::turn(rope, out, position);
+                isa.run(Turn { rope, head: out, position });
             }
         };
         self.pool.run(n_rows, &|_, row| {
