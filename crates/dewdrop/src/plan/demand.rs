@@ -8,6 +8,8 @@ use crate::Options;
 /// Bytes per weight input of a register that a quantized matrix reads: an int8, a scale and two sums for each 32, two
 /// sums for each 16.
 const QUANTIZED: f64 = 1.0 + (4.0 + 8.0) / 32.0 + 8.0 / 16.0;
+/// What the allocator holds for buffers that come and go in a pass, as a factor.
+const KEPT: f64 = 1.25;
 /// Products that run side by side, each into a buffer of its own: queries, keys and values.
 const SIDE_BY_SIDE: usize = 3;
 /// Bytes per token of the vocabulary: logits of the backend and of the session, and what a sampler makes of them.
@@ -95,5 +97,6 @@ fn row(program: &Program) -> u64 {
     let floats: usize = widths.iter().sum::<usize>()
         + SIDE_BY_SIDE * widths.iter().max().copied().unwrap_or(0)
         + ready.max().unwrap_or(0);
-    (floats * size_of::<f32>()) as u64 + (quantized as f64 * QUANTIZED) as u64
+    let bytes = (floats * size_of::<f32>()) as f64 + quantized as f64 * QUANTIZED;
+    (bytes * KEPT) as u64
 }
