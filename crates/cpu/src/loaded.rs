@@ -69,31 +69,38 @@ impl Loaded {
         Ok(Loaded { section: index, has_run: false, weights, arranged: false })
     }
 
-    /// Rearranges quantized matrices into panels, at most `room` bytes, and lets go of their file blocks; returns how
-    /// many bytes that were. Results are the same before and after. Where there is no memory for it, all stays as it is.
+    /// Moves matrices into memory of our own on huge pages, at most `room` bytes, quantized ones rearranged into panels,
+    /// and lets go of their file blocks; returns how many bytes that were. Results are the same before and after. Where
+    /// there is no memory for it, all stays as it is.
     pub(crate) fn arrange(&mut self, pool: &mut Pool, room: usize) -> usize {
         if std::mem::replace(&mut self.arranged, true) {
             return 0;
         }
-        let matrices = || self.weights.iter().filter_map(LoadedWeight::to_arrange);
-        let bytes = matrices().map(|(matrix, _)| matrix.panel_bytes()).sum();
+        let matrices = || self.weights.iter().filter_map(LoadedWeight::as_matrix);
+        let bytes = matrices().map(Matrix::arranged_bytes).sum();
         if bytes == 0 || bytes > room {
             return 0;
         }
         let Ok(mut memory) = panels::memory(bytes) else { return 0 };
         let mut rest = &mut memory[..];
-        for (matrix, unpacker) in matrices() {
-            let (out, others) = rest.split_at_mut(matrix.panel_bytes());
-            panels::rearrange(pool, unpacker, matrix.block_type, &matrix.blocks, matrix.n_in, out);
+        for matrix in matrices() {
+            let (out, others) = rest.split_at_mut(matrix.arranged_bytes());
+            match Unpacker::of(matrix.block_type) {
+                Some(unpacker) => {
+                    panels::rearrange(pool, unpacker, matrix.block_type, &matrix.blocks, matrix.n_in, out);
+                }
+                None => panels::copy(pool, &matrix.blocks, out),
+            }
             rest = others;
         }
         let (memory, mut at) = (panels::share(memory), 0);
         for weight in &mut self.weights {
-            if weight.to_arrange().is_some()
-                && let LoadedWeight::Matrix(matrix) = weight
-            {
-                let n = matrix.panel_bytes();
-                (matrix.blocks, matrix.layout) = (memory.slice(at..at + n), Layout::Panels);
+            if let LoadedWeight::Matrix(matrix) = weight {
+                let n = matrix.arranged_bytes();
+                matrix.blocks = memory.slice(at..at + n);
+                if Unpacker::of(matrix.block_type).is_some() {
+                    matrix.layout = Layout::Panels;
+                }
                 at += n;
             }
         }
@@ -127,20 +134,21 @@ impl Loaded {
 }
 
 impl LoadedWeight {
-    /// The matrix, if it is one that can be rearranged and is not.
-    fn to_arrange(&self) -> Option<(&Matrix, &'static Unpacker)> {
+    fn as_matrix(&self) -> Option<&Matrix> {
         match self {
-            LoadedWeight::Matrix(matrix) if matrix.layout == Layout::File => {
-                Some((matrix, Unpacker::of(matrix.block_type)?))
-            }
+            LoadedWeight::Matrix(matrix) => Some(matrix),
             _ => None,
         }
     }
 }
 
 impl Matrix {
-    fn panel_bytes(&self) -> usize {
-        panels::bytes(self.block_type, self.n_out, self.n_in)
+    /// Bytes that it takes in memory of our own.
+    fn arranged_bytes(&self) -> usize {
+        match Unpacker::of(self.block_type) {
+            Some(_) => panels::bytes(self.block_type, self.n_out, self.n_in),
+            None => self.blocks.len(),
+        }
     }
 }
 

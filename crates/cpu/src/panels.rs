@@ -28,6 +28,9 @@ pub(crate) fn bytes(block_type: BlockType, n_out: usize, n_in: usize) -> usize {
     n_out.next_multiple_of(CHANNELS) * block_type.bytes_for(n_in)
 }
 
+/// Bytes that a task copies.
+const COPIED: usize = 1 << 20;
+
 /// Memory for rearranged matrices, on huge pages where the system has them.
 ///
 /// # Errors
@@ -85,6 +88,16 @@ fn put<const N: usize>(channels: [&[u8]; CHANNELS], at: usize, out: &mut [u8]) {
     for (piece, channel) in out.as_chunks_mut::<N>().0.iter_mut().zip(channels) {
         *piece = *channel[at..].first_chunk().expect("a piece is within its block");
     }
+}
+
+/// Copies what stays in file order.
+pub(crate) fn copy(pool: &mut Pool, file: &[u8], out: &mut [u8]) {
+    let (n, target) = (out.len(), Disjoint::new(out));
+    pool.run(n.div_ceil(COPIED), &|_, i| {
+        let part = i * COPIED..n.min((i + 1) * COPIED);
+        // SAFETY: parts of different tasks do not overlap.
+        unsafe { target.part(part.clone()) }.copy_from_slice(&file[part]);
+    });
 }
 
 /// Shares memory that is complete.
