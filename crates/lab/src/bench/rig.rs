@@ -15,6 +15,9 @@ use super::{BenchError, Cost, Figure, Test};
 /// Rows per pass that bring a sequence to its depth where a test does not say.
 const FILL: usize = 512;
 
+/// Bytes of weights that a backend rearranges in a pass, at least.
+const SETTLED_PER_PASS: u64 = 64 << 20;
+
 /// A model on a backend, with one sequence.
 pub struct Rig {
     model: Model,
@@ -39,7 +42,7 @@ impl Rig {
     ) -> Result<Self, BenchError> {
         let mut core = assemble(checkpoint.clone(), model, options)?;
         let sequence = core.open_sequence();
-        Ok(Rig {
+        let mut rig = Rig {
             model: model.clone(),
             core,
             kv: options.kv_type(),
@@ -47,7 +50,19 @@ impl Rig {
             position: 0,
             random: Random::new(2),
             cancel,
-        })
+        };
+        rig.settle()?;
+        Ok(rig)
+    }
+
+    /// Lets the backend rearrange weights, of which it does some in each pass, before anything is timed.
+    fn settle(&mut self) -> Result<(), BenchError> {
+        let bytes: u64 = self.model.claims.sections.iter().flatten().map(|claim| claim.info.len).sum();
+        for _ in 0..2 + bytes / SETTLED_PER_PASS {
+            self.go_to(0, FILL)?;
+            self.pass(1, true)?;
+        }
+        Ok(())
     }
 
     /// Times a test so many times, after once without counting.
