@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dewdrop_format::BlockType;
 use dewdrop_format::gguf::{Array, Metadata, Value, Writer};
-use support::{run, shown_in};
+use support::{run, shown_in, stdout};
 
 /// Writes a GGUF file with this metadata and these tensors, all zero.
 fn write(folder: &Path, metadata: Metadata, tensors: &[(&str, &[usize], BlockType)]) -> PathBuf {
@@ -70,6 +70,17 @@ fn a_cut_off_file_is_named_with_the_place() {
     let path = unknown(folder.path());
     let bytes = fs::read(&path).expect("it is there");
     fs::write(&path, &bytes[..bytes.len() - 100]).expect("it can be written");
-    let output = run(&["inspect", path.to_str().expect("UTF-8")]);
+    let output = run(&["run", "hi", "-m", path.to_str().expect("UTF-8")]);
     insta::assert_snapshot!(shown_in(folder.path(), &output));
+}
+
+#[test]
+fn the_first_part_of_a_file_shows_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = unknown(folder.path());
+    let bytes = fs::read(&path).expect("it is there");
+    fs::write(&path, &bytes[..bytes.len() - 100]).expect("it can be written");
+    let text = stdout(&run(&["inspect", path.to_str().expect("UTF-8")]));
+    let line = text.lines().find(|line| line.trim_start().starts_with("missing")).expect("a line");
+    assert!(line.ends_with("100 B (cut-off download? fetch the rest to run it)"), "{line}");
 }

@@ -61,6 +61,29 @@ fn a_budget_that_is_too_small_is_refused_with_the_least() {
 }
 
 #[test]
+fn a_model_of_which_only_the_header_is_here_has_the_same_plan() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let part = folder.path().join("part.gguf");
+    let bytes = std::fs::read(model()).expect("the model");
+    std::fs::write(&part, &bytes[..1 << 20]).expect("it can be written");
+    let plan = |model: &str| {
+        let cache = folder.path().to_str().expect("UTF-8");
+        let arguments = ["plan", model, "--memory", "64M", "--json"];
+        command(&arguments).env("XDG_CACHE_HOME", cache).output().expect("the binary starts")
+    };
+    let of_part = plan(part.to_str().expect("UTF-8"));
+    let message = stderr(&of_part);
+    assert!(message.contains(" of the model are not here; its headers are"), "{message}");
+    let json = |output| serde_json::from_str::<Value>(&stdout(output)).expect("JSON");
+    let (of_part, of_whole) = (json(&of_part), json(&plan(&model())));
+    assert!(of_part["missing_bytes"].as_u64().expect("a number") > 1 << 20);
+    assert_eq!(of_whole["missing_bytes"], 0);
+    for key in ["resident_bytes", "streamed_bytes_per_pass", "context", "chunk"] {
+        assert_eq!(of_part[key], of_whole[key], "{key}");
+    }
+}
+
+#[test]
 fn the_environment_sets_the_budget_and_verbose_tells_what_it_did() {
     let output =
         command(&["run", "-m", &model(), "-n", "3", "--verbose", "hi"]).env("DEWDROP_MEMORY", "64M").output();

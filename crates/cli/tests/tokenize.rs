@@ -33,6 +33,20 @@ fn special_tokens_are_text_unless_asked_for() {
 }
 
 #[test]
+fn a_model_that_cannot_be_run_has_tokens_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = alphabet::write(folder.path(), Template::None);
+    let bytes = std::fs::read(&path).expect("it is there");
+    // The family is the only text that is just this word. The other one is as long, so that nothing moves.
+    let at = bytes.windows(13).position(|window| window == b"\x05\0\0\0\0\0\0\0llama").expect("its family");
+    let other = [&bytes[..at + 8], b"alien", &bytes[at + 13..]].concat();
+    std::fs::write(&path, other).expect("it can be written");
+    let path = path.to_str().expect("UTF-8");
+    assert_eq!(run(&["run", "-m", path, "hi"]).status.code(), Some(1));
+    assert_eq!(stdout(&run(&["tokenize", "-m", path, "ab"])), "97\n98\n");
+}
+
+#[test]
 fn ids_become_text_again() {
     with_model(|line| {
         assert_eq!(says(&line(&["--decode", "104 105,258"])), "hi<|im_end|>\n");

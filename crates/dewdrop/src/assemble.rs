@@ -13,8 +13,9 @@ use crate::{Choice, Error, Model, Options, Plan, machine};
 /// A core that runs the model of a checkpoint, for measurements that go below sessions.
 ///
 /// # Errors
-/// If the backend cannot be had.
+/// If a part of the files is missing, or the backend cannot be had.
 pub fn assemble(checkpoint: Arc<Checkpoint>, model: &Model, options: &Options) -> Result<Core, Error> {
+    checkpoint.check_whole()?;
     let sources = model.weight_sources();
     let room = room_for_copies(&sources, options.residency);
     let store = Store::new(checkpoint, sources, options.residency);
@@ -33,6 +34,7 @@ fn room_for_copies(sources: &[Vec<WeightSource>], residency: Residency) -> usize
 
 /// A core that runs it by plan.
 pub(crate) fn by_plan(checkpoint: Arc<Checkpoint>, plan: &Plan, options: &Options) -> Result<Core, Error> {
+    checkpoint.check_whole()?;
     let program = Arc::new(plan.weights.cut.program.clone());
     let store = Store::streamed(checkpoint, plan.weights.sources.clone(), &plan.weights.placement)?;
     Ok(Core::new(program.clone(), backend(program, options, usize::MAX)?, store))

@@ -84,10 +84,7 @@ impl Engine {
 
     /// Ids of a text.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>, Error> {
-        let path = || self.checkpoint().path().to_owned();
-        self.tokenizer()
-            .encode(text, options)
-            .map_err(|error| Error::Text { path: path(), source: Box::new(error) })
+        self.tokenizer().encode(text, options).map_err(|error| Error::text(self.checkpoint(), error))
     }
 
     /// How the model wants conversations written, if its files say.

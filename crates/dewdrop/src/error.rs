@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use dewdrop_backend::BackendError;
 use dewdrop_engine::EngineError;
 use dewdrop_model::ModelError;
-use dewdrop_store::StoreError;
+use dewdrop_store::{Checkpoint, StoreError};
 use dewdrop_text::TextError;
 
 use crate::plan::TooSmall;
@@ -39,4 +39,10 @@ pub enum Error {
     /// No model was built into this program.
     #[error("no model is built into this program (give a model file or folder)")]
     NoBuiltIn,
+}
+
+impl Error {
+    pub(crate) fn text(checkpoint: &Checkpoint, source: TextError) -> Self {
+        Error::Text { path: checkpoint.path().to_owned(), source: Box::new(source) }
+    }
 }

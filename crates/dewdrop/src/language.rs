@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dewdrop_model::Descriptor;
 use dewdrop_store::{Checkpoint, CheckpointKind};
-use dewdrop_text::{ChatTemplate, TextError, TokenKind, Tokenizer};
+use dewdrop_text::{ChatTemplate, TokenKind, Tokenizer};
 use serde_json::Value;
 
 use crate::Error;
@@ -19,16 +19,8 @@ pub(crate) struct Language {
 
 impl Language {
     pub(crate) fn of(checkpoint: &Checkpoint, descriptor: &Descriptor) -> Result<Self, Error> {
-        let read = || -> Result<_, TextError> {
-            let tokenizer = match &checkpoint.kind {
-                CheckpointKind::Gguf(gguf) => Tokenizer::from_gguf(&gguf.metadata)?,
-                CheckpointKind::HuggingFace { folder, .. } => Tokenizer::from_folder(folder)?,
-            };
-            let template = ChatTemplate::of(&tokenizer)?;
-            Ok((tokenizer, template))
-        };
-        let (tokenizer, template) = read()
-            .map_err(|error| Error::Text { path: checkpoint.path().to_owned(), source: Box::new(error) })?;
+        let tokenizer = tokenizer(checkpoint)?;
+        let template = ChatTemplate::of(&tokenizer).map_err(|error| Error::text(checkpoint, error))?;
         let mut end_tokens: BTreeSet<u32> = tokenizer.end_ids().collect();
         end_tokens.extend(&descriptor.end_tokens);
         end_tokens.extend(generation_ends(checkpoint));
@@ -44,6 +36,18 @@ impl Language {
         let n_padding = (0..self.tokenizer.n_vocab()).rev().take_while(is_padding).count();
         self.tokenizer.n_vocab() - n_padding
     }
+}
+
+/// A checkpoint's tokenizer, whether or not its model can be run; no weight is looked at.
+///
+/// # Errors
+/// If the files hold none, or one that is not understood.
+pub fn tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, Error> {
+    let tokenizer = match &checkpoint.kind {
+        CheckpointKind::Gguf(gguf) => Tokenizer::from_gguf(&gguf.metadata),
+        CheckpointKind::HuggingFace { folder, .. } => Tokenizer::from_folder(folder),
+    };
+    tokenizer.map_err(|error| Error::text(checkpoint, error))
 }
 
 /// What `generation_config.json` says ends a text: an id or a list of them.

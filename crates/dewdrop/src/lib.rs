@@ -50,6 +50,7 @@ pub use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};
 pub use engine::Engine;
 pub use error::Error;
 pub use generation::{Generation, Token};
+pub use language::tokenizer;
 pub use options::{Choice, Options};
 pub use plan::Plan;
 pub use prepared::Prepared;

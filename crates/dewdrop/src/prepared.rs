@@ -27,6 +27,12 @@ impl Prepared {
         Self::new(Checkpoint::open(path)?, options)
     }
 
+    /// As [`open`](Prepared::open), for a model of which the first part may be all that is here: it can be planned for, and
+    /// [`engine`](Prepared::engine) says what is missing.
+    pub fn open_headers(path: &Path, options: Options) -> Result<Self, Error> {
+        Self::new(Checkpoint::open_headers(path)?, options)
+    }
+
     /// Prepares the model that is built into the program (feature `built-in`).
     pub fn built_in(options: Options) -> Result<Self, Error> {
         Self::new(built_in()?, options)

@@ -54,10 +54,14 @@ pub fn recognize(checkpoint: &Checkpoint) -> Result<Model, ModelError> {
     Ok(Model { descriptor, program, claims })
 }
 
-/// The values of the tensor that scales a rope's frequencies, if the file has it.
+/// The values of the tensor that scales a rope's frequencies, if the file has it; ones where its part of the file is
+/// missing, since a plan does not depend on them.
 fn rope_factors(checkpoint: &Checkpoint) -> Option<Vec<f32>> {
     let info = checkpoint.tensors.get(ROPE_FACTORS)?;
-    let mut values = vec![0.0; info.n_weights()];
+    let mut values = vec![1.0; info.n_weights()];
+    if !checkpoint.has_bytes(info) {
+        return Some(values);
+    }
     (info.block_type.block().decode)(&checkpoint.bytes(info), &mut values);
     Some(values)
 }

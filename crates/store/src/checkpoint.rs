@@ -46,13 +46,23 @@ impl Checkpoint {
     /// Opens a GGUF file (of a split model, any of its files), a `.safetensors` file with `config.json` beside it, or a
     /// Hugging Face folder.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, Needed::Whole)
+    }
+
+    /// As [`open`](Checkpoint::open), but files may end anywhere after their headers, as the first part of a download
+    /// does: enough to know the model, not to run it. [`missing_bytes`](Checkpoint::missing_bytes) says what is not there.
+    pub fn open_headers(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, Needed::Headers)
+    }
+
+    fn open_with(path: &Path, needed: Needed) -> Result<Self, StoreError> {
         if path.is_dir() {
-            return hugging_face::open_folder(path);
+            return hugging_face::open_folder(path, needed);
         }
         let source = Source::open(path)?;
         match Container::of(path, source.bytes())? {
-            Container::Gguf => gguf_files::open(source),
-            Container::Safetensors => hugging_face::open_file(source),
+            Container::Gguf => gguf_files::open(source, needed),
+            Container::Safetensors => hugging_face::open_file(source, needed),
         }
     }
 
@@ -88,11 +98,36 @@ impl Checkpoint {
     /// A tensor's bytes as they lie in its file; nothing is copied.
     ///
     /// # Panics
-    /// If `tensor` is not of this checkpoint and lies outside its files.
+    /// If `tensor` lies outside the files: it is not of this checkpoint, or of a part that is missing.
     pub fn bytes(&self, tensor: &TensorInfo) -> Blocks {
         let start = usize::try_from(tensor.offset).expect("a mapped file fits the address space");
         let len = usize::try_from(tensor.len).expect("a mapped file fits the address space");
         self.sources[tensor.file].bytes().slice(start..start + len)
+    }
+
+    /// Bytes of tensors that lie beyond the ends of files whose first parts alone are here.
+    pub fn missing_bytes(&self) -> u64 {
+        self.tensors.values().map(|tensor| self.missing_of(tensor)).sum()
+    }
+
+    /// Whether a tensor's bytes are all here.
+    pub fn has_bytes(&self, tensor: &TensorInfo) -> bool {
+        self.missing_of(tensor) == 0
+    }
+
+    /// An error where only the first part of a file is here.
+    pub fn check_whole(&self) -> Result<(), StoreError> {
+        match self.tensors.values().find(|tensor| !self.has_bytes(tensor)) {
+            None => Ok(()),
+            Some(tensor) => {
+                let (path, len) = (self.source(tensor).path().to_owned(), self.source(tensor).len());
+                Err(StoreError::HeadersOnly { path, len, missing: self.missing_bytes() })
+            }
+        }
+    }
+
+    fn missing_of(&self, tensor: &TensorInfo) -> u64 {
+        (tensor.offset + tensor.len).saturating_sub(self.source(tensor).len()).min(tensor.len)
     }
 
     /// Takes what was looked at in the files out of this process's memory; it comes back when it is looked at again.
@@ -123,6 +158,26 @@ impl Checkpoint {
     /// Where a tensor's bytes come from.
     pub(crate) fn source(&self, tensor: &TensorInfo) -> &Source {
         &self.sources[tensor.file]
+    }
+}
+
+/// Bytes that no file of a model has: what a header may announce where its file does not show how long it is.
+const LONGEST: u64 = 1 << 42;
+
+/// How much of its files a model needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needed {
+    Whole,
+    Headers,
+}
+
+impl Needed {
+    /// The length within which a file's tensors must lie.
+    pub(crate) fn file_len(self, source: &Source) -> u64 {
+        match self {
+            Needed::Whole => source.len(),
+            Needed::Headers => LONGEST,
+        }
     }
 }
 

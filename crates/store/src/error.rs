@@ -55,6 +55,12 @@ pub enum StoreError {
     /// The file has its length, but was written to.
     #[error("{path}: the file was written to while it was in use (open the model again)")]
     Rewritten { path: PathBuf },
+    /// The first part of a download, where weights are wanted.
+    #[error(
+        "{path}: the file has {len} bytes, and {missing} bytes of the model are missing: enough to plan, not to run \
+             (fetch the rest)"
+    )]
+    HeadersOnly { path: PathBuf, len: u64, missing: u64 },
     /// A tensor could not be read, however often it was tried.
     #[error("{path}: tensor `{tensor}`: read of {len} bytes at offset {offset} failed {attempts} times")]
     ReadTensor { path: PathBuf, tensor: String, offset: u64, len: usize, attempts: u32, source: io::Error },

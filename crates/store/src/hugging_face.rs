@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use dewdrop_format::{TensorInfo, safetensors};
 use serde_json::Value;
 
+use crate::checkpoint::Needed;
 use crate::json::{read_json, read_small};
 use crate::map::Source;
 use crate::{Checkpoint, CheckpointKind, StoreError};
@@ -19,14 +20,14 @@ const INDEX: &str = "model.safetensors.index.json";
 const PICKLE_ENDINGS: &[&str] = &["bin", "pt", "pth", "pkl"];
 
 /// Opens a folder.
-pub(crate) fn open_folder(folder: &Path) -> Result<Checkpoint, StoreError> {
+pub(crate) fn open_folder(folder: &Path, needed: Needed) -> Result<Checkpoint, StoreError> {
     let kind = read_kind(folder)?;
     if folder.join(WEIGHTS).exists() {
         let source = Source::open(&folder.join(WEIGHTS))?;
-        return Tensors::new(folder).add(source)?.checkpoint(kind);
+        return Tensors::new(folder, needed).add(source)?.checkpoint(kind);
     }
     if folder.join(INDEX).exists() {
-        return open_index(folder, folder, kind);
+        return open_index(folder, folder, kind, needed);
     }
     match pickle_in(folder) {
         Some(path) => Err(StoreError::Pickle { path }),
@@ -35,14 +36,14 @@ pub(crate) fn open_folder(folder: &Path) -> Result<Checkpoint, StoreError> {
 }
 
 /// Opens a safetensors file, with the other files of its model if an index says that it has any.
-pub(crate) fn open_file(source: Source) -> Result<Checkpoint, StoreError> {
+pub(crate) fn open_file(source: Source, needed: Needed) -> Result<Checkpoint, StoreError> {
     let path = source.path().to_owned();
     let folder = folder_of(&path);
     let kind = read_kind(folder)?;
     if is_shard(&path, folder)? {
-        return open_index(&path, folder, kind);
+        return open_index(&path, folder, kind, needed);
     }
-    Tensors::new(&path).add(source)?.checkpoint(kind)
+    Tensors::new(&path, needed).add(source)?.checkpoint(kind)
 }
 
 /// Whether a file is a Python pickle, or the archive that PyTorch wraps around one.
@@ -107,10 +108,15 @@ fn is_shard(path: &Path, folder: &Path) -> Result<bool, StoreError> {
     Ok(read_index(folder)?.values().any(|shard| Some(shard.as_str()) == name))
 }
 
-fn open_index(path: &Path, folder: &Path, kind: CheckpointKind) -> Result<Checkpoint, StoreError> {
+fn open_index(
+    path: &Path,
+    folder: &Path,
+    kind: CheckpointKind,
+    needed: Needed,
+) -> Result<Checkpoint, StoreError> {
     let index = read_index(folder)?;
     let shards: BTreeSet<&String> = index.values().collect();
-    let mut tensors = Tensors::new(path);
+    let mut tensors = Tensors::new(path, needed);
     for shard in shards {
         let shard = folder.join(shard);
         if !shard.exists() {
@@ -125,19 +131,21 @@ fn open_index(path: &Path, folder: &Path, kind: CheckpointKind) -> Result<Checkp
 /// The tensors of files opened so far.
 struct Tensors<'a> {
     path: &'a Path,
+    needed: Needed,
     sources: Vec<Source>,
     tensors: BTreeMap<String, TensorInfo>,
     unsupported: Vec<(String, String)>,
 }
 
 impl<'a> Tensors<'a> {
-    fn new(path: &'a Path) -> Self {
-        Tensors { path, sources: Vec::new(), tensors: BTreeMap::new(), unsupported: Vec::new() }
+    fn new(path: &'a Path, needed: Needed) -> Self {
+        Tensors { path, needed, sources: Vec::new(), tensors: BTreeMap::new(), unsupported: Vec::new() }
     }
 
     fn add(mut self, source: Source) -> Result<Self, StoreError> {
         let file = self.sources.len();
-        let header = safetensors::parse_header(source.path(), source.bytes(), source.len(), file)?;
+        let header =
+            safetensors::parse_header(source.path(), source.bytes(), self.needed.file_len(&source), file)?;
         self.sources.push(source);
         self.unsupported.extend(header.unsupported);
         for tensor in header.tensors {

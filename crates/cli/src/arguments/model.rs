@@ -106,6 +106,14 @@ impl ModelArguments {
         Self { model: path.map(Path::to_owned).or_else(|| self.model.clone()), ..self.clone() }
     }
 
+    /// As [`prepare`](Self::prepare), where the first part of the model's files is enough.
+    pub(crate) fn prepare_headers(&self) -> anyhow::Result<Prepared> {
+        match &self.model {
+            Some(path) => Ok(Prepared::open_headers(path, self.options()?)?),
+            None => self.prepare(),
+        }
+    }
+
     /// The model that these arguments name, without its weights.
     pub(crate) fn prepare(&self) -> anyhow::Result<Prepared> {
         let options = self.options()?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use clap::Args;
 use dewdrop::plan::{Prediction, Speeds};
-use dewdrop::{KvType, Plan, Prepared};
+use dewdrop::{Checkpoint, KvType, Plan, Prepared};
 use serde_json::{Value, json};
 
 use crate::arguments::{ModelArguments, positive};
@@ -24,6 +24,8 @@ const STEPS: u64 = 8;
 ///
 /// Weights that do not fit are read from disk in every pass. Predictions come from
 /// speeds of this machine that are measured once, and then kept.
+///
+/// The first part of a download is enough, as long as it holds the whole header.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct PlanArguments {
@@ -53,7 +55,8 @@ pub(crate) struct PlanArguments {
 
 /// Carries the command out.
 pub(crate) fn run(arguments: &PlanArguments) -> anyhow::Result<Outcome> {
-    let prepared = arguments.model.or_at(arguments.path.as_deref()).prepare()?;
+    let prepared = arguments.model.or_at(arguments.path.as_deref()).prepare_headers()?;
+    note_missing(prepared.checkpoint());
     let outlook = Outlook {
         speeds: Speeds::known_or_measured(&prepared, arguments.recalibrate)?,
         prepared,
@@ -73,6 +76,15 @@ pub(crate) fn run(arguments: &PlanArguments) -> anyhow::Result<Outcome> {
         outlook.write(&plan)?;
     }
     Ok(Outcome::Done)
+}
+
+/// Says on stderr that a part of the model's files is not there, if so.
+pub(super) fn note_missing(checkpoint: &Checkpoint) {
+    let missing = checkpoint.missing_bytes();
+    if missing > 0 {
+        let (path, missing) = (checkpoint.path().display(), units::bytes(missing));
+        output::note(&format!("{path}: {missing} of the model are not here; its headers are"));
+    }
 }
 
 /// A model, and what is known of the machine.
@@ -138,6 +150,7 @@ impl Outlook {
         let prediction = self.prediction(plan);
         let uses = plan.uses.iter().map(|of| (of.kind.name().to_owned(), json!(of.bytes)));
         json!({
+            "missing_bytes": self.prepared.checkpoint().missing_bytes(),
             "budget_bytes": plan.budget,
             "peak_bytes": plan.peak(),
             "uses_bytes": uses.collect::<serde_json::Map<_, _>>(),

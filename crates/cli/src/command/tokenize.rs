@@ -1,20 +1,23 @@
 //! `dewdrop tokenize`: text to ids and back.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::Args;
-use dewdrop::{EncodeOptions, Tokenizer};
+use dewdrop::{Checkpoint, EncodeOptions, Tokenizer};
 use serde_json::{Value, json};
 
-use crate::arguments::{ModelArguments, TextArguments};
+use crate::arguments::TextArguments;
 use crate::outcome::{Outcome, WrongUsage};
 use crate::output;
 
 /// Show a text's tokens, or the text of tokens
 ///
-/// The text is taken whole, its last newline included.
+/// The text is taken whole, its last newline included. Works with models, too, that
+/// dewdrop cannot run.
 #[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct TokenizeArguments {
     #[command(flatten)]
     text: TextArguments,
@@ -39,8 +42,9 @@ pub(crate) struct TokenizeArguments {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
-    model: ModelArguments,
+    /// GGUF file, or folder in the form of Hugging Face [default: the built-in model]
+    #[arg(short, long, value_name = "PATH")]
+    model: Option<PathBuf>,
 }
 
 /// Carries the command out.
@@ -49,15 +53,18 @@ pub(crate) fn run(arguments: &TokenizeArguments) -> anyhow::Result<Outcome> {
     let text = text.ok_or_else(|| {
         WrongUsage("no text (give it as an argument, with `-f FILE`, or on standard input)".into())
     })?;
-    let engine = arguments.model.open()?;
-    let tokenizer = engine.tokenizer();
+    let checkpoint = match &arguments.model {
+        Some(path) => Checkpoint::open(path)?,
+        None => dewdrop::built_in()?,
+    };
+    let tokenizer = &dewdrop::tokenizer(&checkpoint)?;
     if arguments.decode {
         decode(tokenizer, &parse_ids(&text)?, arguments.json)?;
     } else {
-        let ids = engine.encode(
-            &text,
-            EncodeOptions { add_special: !arguments.no_special, parse_special: arguments.parse_special },
-        )?;
+        let options =
+            EncodeOptions { add_special: !arguments.no_special, parse_special: arguments.parse_special };
+        let ids =
+            tokenizer.encode(&text, options).with_context(|| checkpoint.path().display().to_string())?;
         arguments.print(tokenizer, &ids)?;
     }
     Ok(Outcome::Done)

@@ -31,8 +31,8 @@ pub struct Gguf {
 
 /// Parses and checks a header.
 ///
-/// `bytes` are the first bytes of a file of `file_len` bytes: at least the header, at most everything. `file` becomes
-/// [`TensorInfo::file`]; `path` is for messages. The memory used is a small multiple of the header's bytes, however
+/// `bytes` are the first bytes of a file of `file_len` bytes: at least the header, at most everything. Where nobody knows
+/// how long the whole file is, `file_len` is as long as one may be. `file` becomes [`TensorInfo::file`]; `path` is for messages. The memory used is a small multiple of the header's bytes, however
 /// large the numbers in it.
 ///
 /// # Errors

@@ -30,8 +30,8 @@ pub struct Header {
 
 /// Parses and checks a header.
 ///
-/// `bytes` are the first bytes of a file of `file_len` bytes: at least the header, at most everything. `file` becomes
-/// [`TensorInfo::file`]; `path` is for messages.
+/// `bytes` are the first bytes of a file of `file_len` bytes: at least the header, at most everything. Where nobody knows
+/// how long the whole file is, `file_len` is as long as one may be. `file` becomes [`TensorInfo::file`]; `path` is for messages.
 ///
 /// # Errors
 ///
@@ -71,23 +71,21 @@ fn block_type(dtype: &str) -> Option<BlockType> {
 
 /// The header's JSON, and where the data starts.
 fn header_bytes<'a>(path: &Path, bytes: &'a [u8], file_len: u64) -> Result<(&'a [u8], u64), FormatError> {
-    let cut_off = |offset, needed, end| {
+    let end = u64::try_from(bytes.len()).map_or(file_len, |len| len.min(file_len));
+    let cut_off = |offset, needed| {
         let place = "header".into();
         FormatError::CutOff { path: path.into(), place, offset, needed, end }
     };
     let Some((len, rest)) = bytes.split_first_chunk() else {
-        return Err(cut_off(0, PREFIX, file_len));
+        return Err(cut_off(0, PREFIX));
     };
     let len = u64::from_le_bytes(*len);
     if len > MAX_HEADER {
         let (found, expected) = (format!("a length of {len} bytes"), format!("at most {MAX_HEADER}"));
         return Err(FormatError::malformed(path, "header", found, expected, "is this a safetensors file?"));
     }
-    if PREFIX + len > file_len {
-        return Err(cut_off(PREFIX, len, file_len));
-    }
     let json = usize::try_from(len).ok().and_then(|len| rest.get(..len));
-    Ok((json.ok_or_else(|| cut_off(PREFIX, len, file_len))?, PREFIX + len))
+    Ok((json.filter(|_| PREFIX + len <= file_len).ok_or_else(|| cut_off(PREFIX, len))?, PREFIX + len))
 }
 
 /// Where all tensors lie in a file whose data begins at `start`.

@@ -19,8 +19,10 @@ use crate::{output, units};
 
 /// Show a model's metadata and tensors
 ///
-/// Also shows files of models that dewdrop cannot run, and says why it cannot.
+/// Also shows files of models that dewdrop cannot run, and says why it cannot. The
+/// first part of a download is enough, as long as it holds the whole header.
 #[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct InspectArguments {
     /// GGUF file, safetensors file, or folder in the form of Hugging Face [default: the built-in model]
     #[arg(value_name = "PATH", conflicts_with = "model")]
@@ -39,7 +41,7 @@ pub(crate) struct InspectArguments {
 pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<Outcome> {
     match arguments.path.as_ref().or(arguments.model.as_ref()) {
         Some(path) => {
-            let checkpoint = Checkpoint::open(path)?;
+            let checkpoint = Checkpoint::open_headers(path)?;
             print(&path.display().to_string(), &checkpoint, arguments.json)?;
         }
         None => {

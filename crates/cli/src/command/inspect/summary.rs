@@ -15,6 +15,15 @@ pub(super) fn table(checkpoint: &Checkpoint) -> Table {
     line("format", container(checkpoint));
     let n_files = checkpoint.files().count();
     line("size", format!("{} in {}", units::bytes(checkpoint.total_bytes()), units::plural(n_files, "file")));
+    if checkpoint.missing_bytes() > 0 {
+        line(
+            "missing",
+            format!(
+                "{} (cut-off download? fetch the rest to run it)",
+                units::bytes(checkpoint.missing_bytes())
+            ),
+        );
+    }
     line("parameters", units::count(checkpoint.n_weights()));
     match recognize(checkpoint) {
         Err(error) => line("model", format!("cannot be run: {error}")),
@@ -44,6 +53,7 @@ pub(super) fn record(checkpoint: &Checkpoint) -> Value {
         "format": container(checkpoint),
         "files": checkpoint.files().count(),
         "bytes": checkpoint.total_bytes(),
+        "missing_bytes": checkpoint.missing_bytes(),
         "parameters": checkpoint.n_weights(),
         "unsupported": checkpoint.unsupported,
         "model": model,
