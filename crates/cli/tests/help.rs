@@ -4,8 +4,20 @@ mod support;
 
 use support::{run, shown, stdout};
 
-const COMMANDS: [&str; 11] =
-    ["run", "chat", "batch", "inspect", "tokenize", "convert", "eval", "bench", "plan", "completions", "man"];
+const COMMANDS: [&str; 12] = [
+    "run",
+    "chat",
+    "batch",
+    "inspect",
+    "tokenize",
+    "convert",
+    "eval",
+    "bench",
+    "plan",
+    "verify",
+    "completions",
+    "man",
+];
 
 #[test]
 fn the_list_of_commands() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use dewdrop_model::Descriptor;
+use dewdrop_model::{Descriptor, ROPE_FACTORS};
 use dewdrop_store::Checkpoint;
 
 use crate::language::Language;
@@ -22,9 +22,15 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares a model as [`Engine::open`] takes it.
+    /// Prepares a model as [`Engine::open`] takes it. Where checksums lie beside its files (`dewdrop verify --write`), each
+    /// tensor is compared with them when it is read for the first time.
     pub fn open(path: &Path, options: Options) -> Result<Self, Error> {
-        Self::new(Checkpoint::open(path)?, options)
+        let checkpoint = Checkpoint::open(path)?.with_checksums()?;
+        // Read before everything else, by the model's description.
+        if let Some(factors) = checkpoint.tensors.get(ROPE_FACTORS) {
+            checkpoint.check_sums(factors, &checkpoint.bytes(factors))?;
+        }
+        Self::new(checkpoint, options)
     }
 
     /// As [`open`](Prepared::open), for a model of which the first part may be all that is here: it can be planned for, and

@@ -7,4 +7,6 @@ pub mod convert;
 pub mod evaluate;
 mod output;
 
+pub mod verify;
+
 pub use output::OutputError;

@@ -9,7 +9,7 @@ use dewdrop_format::{TensorInfo, gguf};
 use serde_json::Value;
 
 use crate::map::Source;
-use crate::{StoreError, gguf_files, hugging_face};
+use crate::{Checksums, StoreError, checksums, gguf_files, hugging_face};
 
 /// What a model's files hold.
 ///
@@ -24,6 +24,8 @@ pub struct Checkpoint {
     pub unsupported: Vec<(String, String)>,
     path: PathBuf,
     sources: Vec<Source>,
+    /// Of each file that has some.
+    checksums: Vec<Option<Checksums>>,
 }
 
 /// A checkpoint's description of its model.
@@ -82,7 +84,29 @@ impl Checkpoint {
         path: &Path,
         sources: Vec<Source>,
     ) -> Self {
-        Checkpoint { kind, tensors, unsupported: Vec::new(), path: path.to_owned(), sources }
+        let checksums = sources.iter().map(|_| None).collect();
+        Checkpoint { kind, tensors, unsupported: Vec::new(), path: path.to_owned(), sources, checksums }
+    }
+
+    /// Lets all that is read from now on be compared with the checksums that lie beside the files, if there are any. Headers,
+    /// which were read, are compared at once.
+    ///
+    /// # Errors
+    /// If a header is damaged, or checksums cannot be read or are of another file.
+    pub fn with_checksums(mut self) -> Result<Self, StoreError> {
+        self.checksums = checksums::beside(&self)?;
+        for (source, checksums) in self.sources.iter().zip(&self.checksums) {
+            checksums.as_ref().map_or(Ok(()), |checksums| checksums.check_header(source))?;
+        }
+        Ok(self)
+    }
+
+    /// An error if `bytes`, which were read of a tensor or a part of one, are not those that checksums were made of.
+    pub fn check_sums(&self, part: &TensorInfo, bytes: &[u8]) -> Result<(), StoreError> {
+        match &self.checksums[part.file] {
+            Some(checksums) => checksums.check(self.source(part), &part.name, part.offset, bytes),
+            None => Ok(()),
+        }
     }
 
     /// The path it was opened by.

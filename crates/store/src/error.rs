@@ -70,6 +70,23 @@ pub enum StoreError {
     /// Weights that pass through memory are still in use, so that the next ones have no place.
     #[error("weights of {held} sections were not given back, so that section {section} has no place")]
     Held { section: usize, held: usize },
+    /// What was read is not what checksums were made of.
+    #[error(
+        "{path}: {place}: {bytes} bytes at offset {offset} are not what {sidecar} says \
+         (damaged file? fetch it again; changed on purpose? `dewdrop verify --write --force`)"
+    )]
+    Damaged { path: PathBuf, place: String, offset: u64, bytes: u64, sidecar: PathBuf },
+    /// A sidecar is of another file.
+    #[error(
+        "{sidecar}: not the checksums of {path}: {found}, expected {expected} \
+         (`dewdrop verify --write --force` makes new ones)"
+    )]
+    OtherChecksums { sidecar: PathBuf, path: PathBuf, found: String, expected: String },
+    /// A sidecar does not say what one should.
+    #[error(
+        "{path}: found {found}, expected {expected} (`dewdrop verify --write --force` makes new checksums)"
+    )]
+    Checksums { path: PathBuf, found: String, expected: String },
     /// A read failed.
     #[error("{path}: read of {len} bytes at offset {offset} failed")]
     Read { path: PathBuf, offset: u64, len: usize, source: io::Error },

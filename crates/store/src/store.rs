@@ -145,11 +145,13 @@ impl Store {
             _ if self.handed_over[section] => (Vec::new(), true),
             Behaviour::Mapped => {
                 check(&self.checkpoint, sources)?;
-                (sources.iter().map(|source| self.checkpoint.bytes(&source.info)).collect(), true)
+                let blocks = sources.iter().map(|source| self.checkpoint.bytes(&source.info)).collect();
+                (checked(&self.checkpoint, sources, blocks)?, true)
             }
             Behaviour::Resident(shared) => {
                 check(&self.checkpoint, sources)?;
-                (resident::read(&self.checkpoint, sources, shared)?, true)
+                let blocks = resident::read(&self.checkpoint, sources, shared)?;
+                (checked(&self.checkpoint, sources, blocks)?, true)
             }
         };
         self.handed_over[section] = true;
@@ -164,6 +166,18 @@ fn check(checkpoint: &Checkpoint, sources: &[WeightSource]) -> Result<(), StoreE
         checkpoint.source(&source.info).check_unchanged()?;
     }
     Ok(())
+}
+
+/// The blocks, if checksums agree or there are none.
+fn checked(
+    checkpoint: &Checkpoint,
+    sources: &[WeightSource],
+    blocks: Vec<Blocks>,
+) -> Result<Vec<Blocks>, StoreError> {
+    for (source, blocks) in sources.iter().zip(&blocks) {
+        checkpoint.check_sums(&source.info, blocks)?;
+    }
+    Ok(blocks)
 }
 
 fn check_size(source: &WeightSource) -> Result<(), StoreError> {

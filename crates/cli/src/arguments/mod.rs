@@ -7,7 +7,9 @@ mod text;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{batch, bench, chat, completions, convert, eval, inspect, man, plan, run, tokenize};
+use crate::command::{
+    batch, bench, chat, completions, convert, eval, inspect, man, plan, run, tokenize, verify,
+};
 
 pub(crate) use model::{BUILT_IN, Kv, ModelArguments};
 pub(crate) use number::positive;
@@ -37,6 +39,7 @@ pub(crate) enum Command {
     Eval(eval::EvalArguments),
     Bench(Box<bench::BenchArguments>),
     Plan(plan::PlanArguments),
+    Verify(verify::VerifyArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
 }

@@ -13,6 +13,7 @@ pub(crate) mod plan;
 mod report;
 pub(crate) mod run;
 pub(crate) mod tokenize;
+pub(crate) mod verify;
 
 use crate::arguments::Command;
 use crate::outcome::Outcome;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Batch(arguments) => batch::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     }

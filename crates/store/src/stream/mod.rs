@@ -106,6 +106,8 @@ struct Section {
     layouts: Vec<Layout>,
     /// Read and handed over for good.
     is_settled: bool,
+    /// Read once, and compared with checksums.
+    is_checked: bool,
 }
 
 struct Fetch {
@@ -123,7 +125,7 @@ impl Section {
             Place::Rows => Vec::new(),
         };
         // Where there is nothing to read, all is there.
-        Section { place, layouts, is_settled: sources.is_empty() }
+        Section { place, layouts, is_settled: sources.is_empty(), is_checked: false }
     }
 
     /// Each weight's bytes in these parts, one for each layout.
@@ -133,6 +135,22 @@ impl Section {
             layout.places.iter().map(|place| whole.slice(place.clone())).collect::<Vec<_>>()
         };
         parts.iter().zip(&self.layouts).flat_map(of).collect()
+    }
+
+    /// An error if checksums differ from what has come to these parts, one for each layout.
+    fn check_sums(
+        &self,
+        checkpoint: &Checkpoint,
+        sources: &[WeightSource],
+        parts: &[Part],
+    ) -> Result<(), StoreError> {
+        let mut sources = sources.iter();
+        for (part, layout) in parts.iter().zip(&self.layouts) {
+            for (place, source) in layout.places.iter().zip(&mut sources) {
+                checkpoint.check_sums(&source.info, &part.as_ref()[place.clone()])?;
+            }
+        }
+        Ok(())
     }
 
     fn len(&self) -> usize {
@@ -189,6 +207,8 @@ impl Stream {
             let table = self.table.as_mut().expect("made for this section");
             let rows = table.finish(&mut self.transfers).map_err(|failure| self.error(failure, sources))?;
             self.check_files(sources)?;
+            let table = self.table.as_mut().expect("made for this section");
+            table.check_sums(&self.checkpoint, &sources[0].info, &rows)?;
             return Ok((vec![rows], false));
         }
         if self.sections[section].is_settled {
@@ -215,7 +235,8 @@ impl Stream {
         let (parts, result) = self.finish(fetch);
         // Checked after the bytes are here: what changes later does not matter to them.
         let result = result.map_err(|failure| self.error(failure, sources));
-        match result.and_then(|()| self.check_files(sources)) {
+        let result = result.and_then(|()| self.check_files(sources));
+        match result.and_then(|()| self.check_sums(section, sources, &parts)) {
             Ok(()) => Ok(parts),
             Err(error) => {
                 let fetch = self.start(section, parts, true);
@@ -223,6 +244,21 @@ impl Stream {
                 Err(error)
             }
         }
+    }
+
+    /// Compares a section that has come for the first time with its checksums.
+    fn check_sums(
+        &mut self,
+        section: usize,
+        sources: &[WeightSource],
+        parts: &[Part],
+    ) -> Result<(), StoreError> {
+        let section = &mut self.sections[section];
+        if !section.is_checked {
+            section.check_sums(&self.checkpoint, sources, parts)?;
+            section.is_checked = true;
+        }
+        Ok(())
     }
 
     fn start(&mut self, section: usize, parts: Vec<Part>, urgent: bool) -> Fetch {
@@ -292,7 +328,7 @@ impl Stream {
         }
         // After one whole round there is nothing left to begin.
         for _ in 0..self.sections.len() {
-            let Section { place, layouts, is_settled } = &self.sections[self.next];
+            let Section { place, layouts, is_settled, .. } = &self.sections[self.next];
             let parts = match place {
                 Place::Rows => Vec::new(),
                 Place::Pinned if *is_settled || self.is_ahead(self.next) => Vec::new(),

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dewdrop_backend::Blocks;
+use dewdrop_format::TensorInfo;
 
 use super::PAGE;
 use super::layout::Extent;
 use super::region::Part;
 use super::transfers::{Failure, TransferId, Transfers};
-use crate::{StoreError, WeightSource};
+use crate::{Checkpoint, StoreError, WeightSource};
 
 /// Addresses for a whole table. Pages of it are read where tokens need them; all others stay empty and take no memory.
 ///
@@ -24,6 +25,9 @@ pub(crate) struct Table {
     row_bytes: usize,
     /// Pages that have been read.
     present: BTreeSet<usize>,
+    /// Those of them that are to be compared with checksums: each page is when it comes for the first time.
+    unchecked: BTreeSet<usize>,
+    checked: Vec<bool>,
     /// Most of them that are kept for passes to come.
     most_pages: usize,
     memory: Memory,
@@ -48,8 +52,10 @@ impl Table {
         let total = (lead + len).next_multiple_of(PAGE);
         let part = Part::sparse(total).map_err(|source| StoreError::Memory { len: total, source })?;
         let (row_bytes, most_pages) = (info.block_type.bytes_for(source.shape[1]), most_bytes / PAGE);
-        let (present, memory) = (BTreeSet::new(), Memory::Idle(part));
-        Ok(Table { file: info.file, offset, lead, len, row_bytes, present, most_pages, memory })
+        let (present, unchecked, memory) = (BTreeSet::new(), BTreeSet::new(), Memory::Idle(part));
+        let checked = vec![false; total / PAGE];
+        let file = info.file;
+        Ok(Table { file, offset, lead, len, row_bytes, present, unchecked, checked, most_pages, memory })
     }
 
     /// Begins to read the rows of these tokens.
@@ -68,7 +74,7 @@ impl Table {
             for pages in runs(&self.present) {
                 part.forget(pages);
             }
-            self.present.clear();
+            self.forget();
         }
         let missing: BTreeSet<usize> = wanted.difference(&self.present).copied().collect();
         let extent = |pages: std::ops::Range<usize>| Extent {
@@ -79,6 +85,7 @@ impl Table {
         };
         let extents: Vec<Extent> = runs(&missing).into_iter().map(extent).collect();
         self.memory = Memory::Arriving(transfers.start(part, &extents, true));
+        self.unchecked.extend(missing.iter().filter(|page| !self.checked[**page]));
         self.present.extend(missing);
         Ok(())
     }
@@ -89,7 +96,7 @@ impl Table {
             let (part, result) = transfers.finish(id);
             if let Err(failure) = result {
                 self.memory = Memory::Idle(part);
-                self.present.clear();
+                self.forget();
                 return Err(failure);
             }
             self.memory = Memory::HandedOver(Arc::new(part));
@@ -98,13 +105,42 @@ impl Table {
         Ok(Blocks::new(part.clone()).slice(self.lead..self.lead + self.len))
     }
 
+    /// Compares pages that have come for the first time with checksums. Upon an error all are read again when they are
+    /// needed again.
+    pub(crate) fn check_sums(
+        &mut self,
+        checkpoint: &Checkpoint,
+        info: &TensorInfo,
+        rows: &[u8],
+    ) -> Result<(), StoreError> {
+        for pages in runs(&self.unchecked) {
+            let start = (pages.start * PAGE).saturating_sub(self.lead);
+            let end = (pages.end * PAGE - self.lead).min(self.len);
+            let part = TensorInfo { offset: info.offset + start as u64, ..info.clone() };
+            if let Err(error) = checkpoint.check_sums(&part, &rows[start..end]) {
+                self.forget();
+                return Err(error);
+            }
+        }
+        for page in std::mem::take(&mut self.unchecked) {
+            self.checked[page] = true;
+        }
+        Ok(())
+    }
+
+    /// Counts no page as read.
+    fn forget(&mut self) {
+        self.present.clear();
+        self.unchecked.clear();
+    }
+
     fn reclaim(&mut self, transfers: &mut Transfers) -> Result<Part, StoreError> {
         match std::mem::replace(&mut self.memory, Memory::Moving) {
             Memory::Idle(part) => Ok(part),
             Memory::Arriving(id) => {
                 let (part, result) = transfers.finish(id);
                 if result.is_err() {
-                    self.present.clear();
+                    self.forget();
                 }
                 Ok(part)
             }

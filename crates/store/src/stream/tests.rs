@@ -4,6 +4,7 @@ mod faulty;
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use dewdrop_backend::Transform;
@@ -214,6 +215,69 @@ fn a_file_that_was_written_to_is_an_error() {
     File::options().write(true).open(model.file.path()).unwrap().set_modified(later).unwrap();
     let error = model.round(&mut stream, &[2]).unwrap_err();
     assert!(matches!(error, StoreError::Rewritten { .. }), "{error}");
+}
+
+/// The model with checksums beside its file, and with a byte of a tensor changed after they were made.
+fn damaged(section: usize, tensor: usize, at: u64) -> (Model, tempfile::TempDir) {
+    let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    let mut model = Model::new(NamedTempFile::new_in(folder.path()).unwrap());
+    let path = model.file.path().to_owned();
+    let checksums = crate::Checksums::compute(&model.checkpoint, 0, &mut |_| ControlFlow::Continue(()));
+    fs::write(crate::sidecar_path(&path), checksums.unwrap().unwrap().to_json()).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[(model.checkpoint.tensors[&name(section, tensor)].offset + at) as usize] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    model.checkpoint = Arc::new(Checkpoint::open(&path).unwrap().with_checksums().unwrap());
+    (model, folder)
+}
+
+#[test]
+fn a_byte_that_changed_is_an_error_that_names_its_tensor_each_time() {
+    for (section, tensor, at) in [(1, 0, 7), (1, 1, 4999), (2, 0, 0), (3, 2, 3), (5, 0, 20_000)] {
+        let (model, _folder) = damaged(section, tensor, at);
+        for pinned in [&[][..], &[1, 2, 3, 4, 5]] {
+            let mut stream = model.stream(&model.placement(pinned, 2), reader::best);
+            for _ in 0..2 {
+                let error = model.round(&mut stream, &[1]).unwrap_err();
+                let StoreError::Damaged { place, .. } = &error else { panic!("{error}") };
+                assert_eq!(*place, format!("tensor `{}`", name(section, tensor)));
+                stream.restart();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_that_changed_is_an_error_once_it_is_looked_at() {
+    // All rows are in one piece, which is summed whole; so the damage is found with any of them.
+    let (model, _folder) = damaged(0, 0, 300 * ROW as u64 + 5);
+    let mut stream = model.stream(&model.placement(&[], 2), reader::best);
+    for tokens in [&[300][..], &[299, 301], &[1]] {
+        let error = model.round(&mut stream, tokens).unwrap_err();
+        let StoreError::Damaged { place, .. } = &error else { panic!("{error}") };
+        assert_eq!(place, "tensor `0.0`");
+        stream.restart();
+    }
+}
+
+#[test]
+fn checksums_that_agree_change_nothing_also_for_parts_of_tensors() {
+    // Damage beyond the last byte that anyone reads: the padding between two tensors.
+    let (mut model, _folder) = damaged(1, 2, 36);
+    let [WeightSource { info, shape, .. }] = &mut model.sections[2][..] else { panic!("one tensor") };
+    let whole = info.clone();
+    for (start, len) in [(0, 20_000), (4, 8000), (16_000, 4000)] {
+        (info.offset, info.len, shape[1]) = (whole.offset + start, len, len as usize / 4);
+        let bytes = &content(2, 0, 20_000)[start as usize..][..len as usize];
+        model.checkpoint.check_sums(info, bytes).unwrap();
+        let wrong: Vec<u8> = bytes.iter().rev().copied().collect();
+        assert!(matches!(model.checkpoint.check_sums(info, &wrong), Err(StoreError::Damaged { .. })));
+    }
+    (*info, shape[1]) = (whole, 5000);
+    let mut stream = model.stream(&model.placement(&[2], 2), reader::best);
+    for round in 0..3 {
+        model.round(&mut stream, &[round, 499]).unwrap();
+    }
 }
 
 #[test]
