@@ -1,6 +1,8 @@
 //! What every device offers: weights in, work recorded in order, logits out.
 
-use crate::{BackendError, Register, Weight};
+use std::sync::Arc;
+
+use crate::{BackendError, Program, Register, Weight};
 
 /// One token of one sequence in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,13 @@ pub trait Backend: Send {
     /// Forgets all positions from `position` on. False, and nothing changes, if recurrent state cannot go back there;
     /// position 0 and the present length always work.
     fn truncate(&mut self, id: SequenceId, position: usize) -> bool;
+
+    /// Positions of the longest open sequence.
+    fn longest_sequence(&self) -> usize;
+
+    /// Goes on with the same program in other sections, if it is cut otherwise. Sequences stay; weights of sections that
+    /// are other ones now were unloaded. Memory for passes larger than the next one is given back.
+    fn set_sections(&mut self, program: Arc<Program>);
 
     /// Starts a pass. Rows of one sequence stand in ascending positions that continue its state.
     fn begin(&mut self, rows: &[Row]) -> Result<(), BackendError>;

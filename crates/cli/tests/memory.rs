@@ -4,6 +4,8 @@
 mod support;
 
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::{command, run, stderr, stdout};
@@ -81,6 +83,70 @@ fn a_model_of_which_only_the_header_is_here_has_the_same_plan() {
     for key in ["resident_bytes", "streamed_bytes_per_pass", "context", "chunk"] {
         assert_eq!(of_part[key], of_whole[key], "{key}");
     }
+}
+
+/// What the kernel says a process holds, in bytes; none if it has ended.
+fn held(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// Waits until what a process holds is as `wanted`; says what it was at last.
+fn wait_for(process: u32, wanted: impl Fn(u64) -> bool) -> Result<(), Option<u64>> {
+    let start = Instant::now();
+    loop {
+        let held = held(process);
+        if held.is_some_and(&wanted) {
+            return Ok(());
+        }
+        if held.is_none() || start.elapsed() > Duration::from_secs(20) {
+            return Err(held);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_signal_halves_the_budget_and_brings_it_back_while_the_answer_goes_on() {
+    let (least, most) = ends();
+    // A process is not as large each time as the one that planned.
+    let least = least + (1 << 20);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("budget");
+    let write = |budget: u64| std::fs::write(&file, budget.to_string()).expect("it can be written");
+    write(most);
+    let (model, memory) = (model(), format!("@{}", file.display()));
+    let common = ["run", "-m", &model, "-c", "512", "--seed", "7", "-n", "120", "--ignore-eos", "--json"];
+    // Slow instructions, so that the answer takes its time.
+    let line = [&common[..], &["-t", "1", "--isa", "portable", "--memory", &memory, PROMPT]].concat();
+    let child = command(&line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let process = child.id();
+    let hang_up = || {
+        let signalled = Command::new("kill").args(["-HUP", &process.to_string()]).status();
+        assert!(signalled.expect("kill is there").success());
+    };
+    assert_eq!(
+        wait_for(process, |held| held > least),
+        Ok(()),
+        "more than {least} with all weights in memory"
+    );
+    for budget in [least, most, least + (1 << 20)] {
+        write(budget);
+        hang_up();
+        let reached = wait_for(process, |held| if budget == most { held > least } else { held <= budget });
+        assert_eq!(reached, Ok(()), "{budget} of {least} to {most}");
+    }
+    write(1 << 20);
+    hang_up();
+    let output = child.wait_with_output().expect("it ends");
+    let message = stderr(&output);
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("memory: budget ") && message.contains(" per pass from disk"), "{message}");
+    assert!(message.contains("all stays as it is: ") && message.contains("1 MiB is too small"), "{message}");
+    let record: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    let plain: Value = serde_json::from_str(&stdout(&run(&[&common[..], &[PROMPT]].concat()))).expect("JSON");
+    assert_eq!(record["ids"], plain["ids"]);
 }
 
 #[test]

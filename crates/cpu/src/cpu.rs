@@ -101,6 +101,17 @@ impl Backend for Cpu {
         self.pass.sequences.get_mut(id).truncate(position)
     }
 
+    fn longest_sequence(&self) -> usize {
+        self.pass.sequences.longest()
+    }
+
+    fn set_sections(&mut self, program: Arc<Program>) {
+        self.pass.shrink(&program);
+        self.program = program;
+        // Whoever cuts a program anew hands over weights in memory of their own.
+        self.room = usize::MAX;
+    }
+
     fn begin(&mut self, rows: &[Row]) -> Result<(), BackendError> {
         self.pass.sequences.begin(rows)?;
         self.pass.begin(rows);

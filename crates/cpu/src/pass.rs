@@ -55,6 +55,15 @@ impl Pass {
         }
     }
 
+    /// Gives back the memory of buffers, which the next pass makes as large as it needs them.
+    pub(crate) fn shrink(&mut self, program: &Program) {
+        self.registers = Registers::new(program);
+        self.logits = Vec::new();
+        for scratch in &mut self.scratch {
+            *scratch = Mutex::default();
+        }
+    }
+
     /// Starts with rows that the sequences have accepted.
     pub(crate) fn begin(&mut self, rows: &[Row]) {
         self.rows = rows.to_vec();

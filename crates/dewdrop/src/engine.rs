@@ -1,13 +1,12 @@
 //! An opened model.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use dewdrop_engine::{Limits, SharedCore};
+use dewdrop_engine::{Limits, Room, SharedCore};
 use dewdrop_store::Checkpoint;
 use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};
 
-use crate::language::Language;
 use crate::options::CHUNK;
 use crate::{Error, Model, Options, Plan, Prepared, Session, Streaming, assemble};
 
@@ -16,13 +15,14 @@ use crate::{Error, Model, Options, Plan, Prepared, Session, Streaming, assemble}
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
-    checkpoint: Arc<Checkpoint>,
-    model: Model,
-    language: Language,
+    prepared: Prepared,
     core: SharedCore,
     backend_name: String,
+    /// Of sessions, whatever the budget.
     limits: Limits,
-    plan: Option<Plan>,
+    /// The context that the first budget had room for; none where there was no budget.
+    promised: Option<usize>,
+    plan: Mutex<Option<Arc<Plan>>>,
 }
 
 impl Engine {
@@ -46,20 +46,47 @@ impl Engine {
 
     pub(crate) fn from_prepared(prepared: Prepared) -> Result<Engine, Error> {
         let plan = prepared.plan_if_short()?;
-        let Prepared { checkpoint, model, language, options, context, .. } = prepared;
+        let Prepared { checkpoint, model, language, options, context, .. } = &prepared;
         let limits = Limits {
-            context: plan.as_ref().map_or(context, |plan| plan.context),
-            chunk: plan.as_ref().map_or(options.chunk.unwrap_or(CHUNK), |plan| plan.chunk),
-            logits: if plan.is_some() { options.logits } else { usize::MAX },
+            context: plan.as_ref().map_or(*context, |plan| plan.context),
+            chunk: options.chunk.unwrap_or(usize::MAX),
+            logits: usize::MAX,
             n_choices: language.n_choices().min(model.descriptor.n_vocab),
         };
         let core = match &plan {
-            Some(plan) => assemble::by_plan(checkpoint.clone(), plan, &options)?,
-            None => assemble(checkpoint.clone(), &model, &options)?,
+            Some(plan) => assemble::by_plan(checkpoint.clone(), plan, options)?,
+            None => assemble(checkpoint.clone(), model, options)?,
         };
         let backend_name = core.backend_name();
         let core = SharedCore::new(core);
-        Ok(Engine(Arc::new(Inner { checkpoint, model, language, core, backend_name, limits, plan })))
+        core.set_room(match &plan {
+            Some(plan) => room(plan, options),
+            None => Room { chunk: CHUNK, ..Room::default() },
+        });
+        let promised = plan.as_ref().map(|plan| plan.context);
+        let plan = Mutex::new(plan.map(Arc::new));
+        Ok(Engine(Arc::new(Inner { prepared, core, backend_name, limits, promised, plan })))
+    }
+
+    /// Changes the memory budget, from the next pass on: weights that no longer fit are let go of and read from disk
+    /// again, and stay again where there is room for them. Sessions keep what they hold and go on; no token changes. Waits
+    /// for the pass that runs.
+    ///
+    /// The longest context of a session stays as it is, if `budget` has room for it; where nobody asked for one it may
+    /// become shorter, but never too short for what sessions hold. A larger budget brings it back.
+    ///
+    /// # Errors
+    /// If the budget is too small for what is in use: all stays as it was then.
+    pub fn set_memory(&self, budget: u64) -> Result<Arc<Plan>, Error> {
+        let Inner { prepared, core, limits, promised, .. } = &*self.0;
+        let mut guard = core.lock()?;
+        let plan = prepared.plan_again(budget, guard.longest_sequence(), limits.context, *promised)?;
+        let program = Arc::new(plan.weights.cut.program.clone());
+        guard.replace(program, plan.weights.sources.clone(), &plan.weights.placement).map_err(Error::from)?;
+        core.set_room(room(&plan, &prepared.options));
+        let plan = Arc::new(plan);
+        *self.0.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan.clone());
+        Ok(plan)
     }
 
     /// A new session. All sessions of an engine share its weights; their passes take turns.
@@ -69,17 +96,17 @@ impl Engine {
 
     /// The model's files.
     pub fn checkpoint(&self) -> &Checkpoint {
-        &self.0.checkpoint
+        &self.0.prepared.checkpoint
     }
 
     /// The model in these files.
     pub fn model(&self) -> &Model {
-        &self.0.model
+        &self.0.prepared.model
     }
 
     /// Text to ids and back.
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.0.language.tokenizer
+        &self.0.prepared.language.tokenizer
     }
 
     /// Ids of a text.
@@ -89,17 +116,17 @@ impl Engine {
 
     /// How the model wants conversations written, if its files say.
     pub fn template(&self) -> Option<&ChatTemplate> {
-        self.0.language.template.as_ref()
+        self.0.prepared.language.template.as_ref()
     }
 
     /// Tokens that end generation, ascending.
     pub fn end_tokens(&self) -> &[u32] {
-        &self.0.language.end_tokens
+        &self.0.prepared.language.end_tokens
     }
 
-    /// Most tokens of a session.
+    /// Most tokens of a session, at present.
     pub fn context(&self) -> usize {
-        self.0.limits.context
+        self.0.limits.context.min(self.0.core.room().context)
     }
 
     /// Who computes, for people: `cpu (avx2, 2 threads)`.
@@ -107,9 +134,14 @@ impl Engine {
         self.0.backend_name.clone()
     }
 
-    /// How the model is run within the budget; none where all of it fits and nobody set one.
-    pub fn plan(&self) -> Option<&Plan> {
-        self.0.plan.as_ref()
+    /// How the model is run within the budget at present; none where all of it fits and nobody set one.
+    pub fn plan(&self) -> Option<Arc<Plan>> {
+        self.0.plan.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The memory budget at present, or what the system had to spare when nobody set one. None where it does not say.
+    pub fn memory(&self) -> Option<u64> {
+        self.plan().map(|plan| plan.budget).or_else(|| self.0.prepared.budget())
     }
 
     /// What streaming has done so far; none where nothing is streamed.
@@ -125,4 +157,22 @@ impl Engine {
     pub(crate) fn limits(&self) -> Limits {
         self.0.limits
     }
+
+    pub(crate) fn downgrade(&self) -> WeakEngine {
+        WeakEngine(Arc::downgrade(&self.0))
+    }
+}
+
+/// An engine that may be gone.
+pub(crate) struct WeakEngine(Weak<Inner>);
+
+impl WeakEngine {
+    pub(crate) fn upgrade(&self) -> Option<Engine> {
+        self.0.upgrade().map(Engine)
+    }
+}
+
+/// What a plan has memory for.
+fn room(plan: &Plan, options: &Options) -> Room {
+    Room { context: plan.context, chunk: plan.chunk, logits: options.logits }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use dewdrop_backend::state::PAGE;
 use dewdrop_model::{Descriptor, ROPE_FACTORS};
 use dewdrop_store::Checkpoint;
 
@@ -106,15 +107,44 @@ impl Prepared {
         Engine::from_prepared(self)
     }
 
+    /// How it goes on within another budget, with sessions of which the longest has `in_use` positions, and that were told
+    /// that they may have `most`. `promised`: as long a context as is kept if it can be.
+    pub(crate) fn plan_again(
+        &self,
+        budget: u64,
+        in_use: usize,
+        most: usize,
+        promised: Option<usize>,
+    ) -> Result<Plan, Error> {
+        let with = |context| {
+            let options = Options { context, ..self.options.clone() };
+            plan(&Question { model: &self.model, options: &options, budget, held: self.held })
+        };
+        let least = (in_use + PAGE).min(most);
+        let mut result = with(self.options.context.or(promised)).and_then(|plan| {
+            // A plan that chose for itself may have chosen less than is in use.
+            if plan.context < least { with(Some(least)) } else { Ok(plan) }
+        });
+        if self.options.context.is_none() {
+            let halves = std::iter::successors(Some(most / 2), |context| Some(context / 2));
+            for context in halves.take_while(|context| *context > least).chain([least]) {
+                result = result.or_else(|_| with(Some(context)));
+            }
+        }
+        result.map_err(|refusal| self.refuse(refusal))
+    }
+
     /// The plan to follow: none where nobody set a budget and there is room for everything.
     pub(crate) fn plan_if_short(&self) -> Result<Option<Plan>, Error> {
         let Some(budget) = self.budget() else { return Ok(None) };
         match self.plan(budget) {
             Ok(plan) => Ok((self.options.memory.is_some() || plan.streamed > 0).then_some(plan)),
-            Err(refusal) => {
-                Err(Error::Memory { path: self.checkpoint.path().to_owned(), refusal: Box::new(refusal) })
-            }
+            Err(refusal) => Err(self.refuse(refusal)),
         }
+    }
+
+    fn refuse(&self, refusal: TooSmall) -> Error {
+        Error::Memory { path: self.checkpoint.path().to_owned(), refusal: Box::new(refusal) }
     }
 }
 

@@ -58,7 +58,7 @@ impl Engine {
             if cancel.is_cancelled() {
                 return Err(Error::from(EngineError::Cancelled).into());
             }
-            pass(&mut running, self.limits().chunk)?;
+            pass(&mut running, self.core().room().chunk.min(self.limits().chunk))?;
             for ended in running.extract_if(.., |running| running.finish.is_some()) {
                 done(ended.completion())?;
             }

@@ -1,9 +1,9 @@
 //! A backend, its weights and a program: what runs passes.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dewdrop_backend::{Backend, LoadedId, Program, Register, Row, SequenceId};
-use dewdrop_store::{Statistics, Store};
+use dewdrop_store::{Place, Placement, Statistics, Store, WeightSource};
 
 use crate::EngineError;
 
@@ -70,6 +70,43 @@ impl Core {
         Ok(())
     }
 
+    /// Goes on with the same program, cut into these sections, with weights that live by `placement`. Sequences stay. Weights
+    /// that stay in memory before and after do so in between, if the sections are the same.
+    ///
+    /// # Errors
+    /// If there is no memory for staging slots.
+    ///
+    /// # Panics
+    /// If program, sections and placement are not of the same number of sections.
+    pub fn replace(
+        &mut self,
+        program: Arc<Program>,
+        sections: Vec<Vec<WeightSource>>,
+        placement: &Placement,
+    ) -> Result<(), EngineError> {
+        assert_eq!(sections.len(), program.sections.len(), "sections of store and program");
+        let same = self.store.streams(&sections);
+        for (section, loaded) in self.loaded.iter_mut().enumerate() {
+            let stays = same && placement.places[section] == Place::Pinned;
+            if let Some(id) = loaded.take_if(|_| !stays) {
+                self.backend.unload(id);
+            }
+        }
+        self.loaded.resize(program.sections.len(), None);
+        self.backend.set_sections(program.clone());
+        self.program = program;
+        let replaced = self.store.replace(sections, placement);
+        if replaced.is_err() {
+            self.forget_weights();
+        }
+        Ok(replaced?)
+    }
+
+    /// Positions of the longest open sequence.
+    pub fn longest_sequence(&self) -> usize {
+        self.backend.longest_sequence()
+    }
+
     /// A new, empty sequence.
     pub fn open_sequence(&mut self) -> SequenceId {
         self.backend.open_sequence()
@@ -112,21 +149,51 @@ impl Core {
 
 /// A core that several sessions use, one pass at a time.
 #[derive(Clone)]
-pub struct SharedCore(Arc<Mutex<Core>>);
+pub struct SharedCore {
+    core: Arc<Mutex<Core>>,
+    room: Arc<Mutex<Room>>,
+}
+
+/// What there is memory for at present, whatever the limits of a session are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Most tokens of a sequence.
+    pub context: usize,
+    /// Most rows of a prompt per pass.
+    pub chunk: usize,
+    /// Most rows of a pass that want logits.
+    pub logits: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Room { context: usize::MAX, chunk: usize::MAX, logits: usize::MAX }
+    }
+}
 
 impl SharedCore {
     /// Shares `core`.
     pub fn new(core: Core) -> Self {
-        SharedCore(Arc::new(Mutex::new(core)))
+        SharedCore { core: Arc::new(Mutex::new(core)), room: Arc::default() }
     }
 
     /// Waits until no other session computes.
     pub fn lock(&self) -> Result<MutexGuard<'_, Core>, EngineError> {
-        self.0.lock().map_err(|_| EngineError::Poisoned)
+        self.core.lock().map_err(|_| EngineError::Poisoned)
+    }
+
+    /// What there is memory for.
+    pub fn room(&self) -> Room {
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells all sessions what there is memory for. Whoever holds the core's lock meanwhile knows that no pass has more.
+    pub fn set_room(&self, room: Room) {
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
     }
 
     /// Whether both are the same core.
     pub fn is(&self, other: &SharedCore) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.core, &other.core)
     }
 }

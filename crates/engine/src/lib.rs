@@ -18,7 +18,7 @@ mod stats;
 
 pub use batch::Batch;
 pub use cancel::Cancel;
-pub use core::{Core, SharedCore};
+pub use core::{Core, Room, SharedCore};
 pub use error::EngineError;
 pub use generate::{Choice, Finish, Generation};
 pub use sampler::{Logprobs, Sampler, Sampling, SamplingError};

@@ -42,8 +42,7 @@ impl Session {
         let id = guard.open_sequence();
         let n_vocab = guard.program().n_vocab;
         drop(guard);
-        let limits =
-            Limits { chunk: limits.chunk.max(1), n_choices: limits.n_choices.min(n_vocab), ..limits };
+        let limits = Limits { n_choices: limits.n_choices.min(n_vocab), ..limits };
         let (tokens, logits, cancel, stats) = Default::default();
         let started = Instant::now();
         Ok(Session { core, id, limits, n_vocab, tokens, n_computed: 0, logits, cancel, stats, started })
@@ -83,8 +82,9 @@ impl Session {
     /// # Errors
     /// As [`feed`](Session::feed).
     pub fn set_prompt(&mut self, ids: &[u32]) -> Result<usize, EngineError> {
-        if ids.len() > self.limits.context {
-            return Err(EngineError::ContextFull { needed: ids.len(), context: self.limits.context });
+        let context = self.limits().context;
+        if ids.len() > context {
+            return Err(EngineError::ContextFull { needed: ids.len(), context });
         }
         self.stats = Stats::default();
         self.started = Instant::now();
@@ -151,9 +151,15 @@ impl Session {
         self.cancel = cancel;
     }
 
-    /// The sizes it keeps within.
+    /// The sizes it keeps within at present.
     pub fn limits(&self) -> Limits {
-        self.limits
+        let (limits, room) = (self.limits, self.core.room());
+        Limits {
+            context: limits.context.min(room.context),
+            chunk: limits.chunk.min(room.chunk).max(1),
+            logits: limits.logits.min(room.logits).max(1),
+            n_choices: limits.n_choices,
+        }
     }
 
     pub(crate) fn core(&self) -> &SharedCore {
@@ -178,7 +184,7 @@ impl Session {
 
     /// An error if `n` more tokens do not fit.
     pub(crate) fn check_room(&self, n: usize) -> Result<(), EngineError> {
-        let (needed, context) = (self.tokens.len() + n, self.limits.context);
+        let (needed, context) = (self.tokens.len() + n, self.limits().context);
         if needed > context { Err(EngineError::ContextFull { needed, context }) } else { Ok(()) }
     }
 
@@ -224,35 +230,41 @@ impl Session {
         mut visit: impl FnMut(usize, &[f32]),
     ) -> Result<(), EngineError> {
         while !ids.is_empty() {
-            let n_silent = from.saturating_sub(self.n_computed);
-            let most = self.limits.chunk.min(n_silent.saturating_add(self.limits.logits.max(1)));
-            let (chunk, rest) = ids.split_at(ids.len().min(most));
-            self.compute(chunk, from, &mut visit)?;
-            ids = rest;
+            let n = self.compute(ids, from, &mut visit)?;
+            ids = &ids[n..];
         }
         Ok(())
     }
 
-    /// One pass over `ids`.
+    /// Rows of the next pass over a prompt whose positions from `from` on want logits.
+    fn most_rows(&self, from: usize) -> usize {
+        let Limits { chunk, logits, .. } = self.limits();
+        let n_silent = from.saturating_sub(self.n_computed);
+        chunk.min(n_silent.saturating_add(logits))
+    }
+
+    /// One pass over as many of `ids` as it has room for; yields how many.
     fn compute(
         &mut self,
         ids: &[u32],
         from: usize,
         visit: &mut impl FnMut(usize, &[f32]),
-    ) -> Result<(), EngineError> {
+    ) -> Result<usize, EngineError> {
         if self.cancel.is_cancelled() {
             return Err(EngineError::Cancelled);
         }
-        let (core, start, rows) = (self.core.clone(), self.n_computed, self.rows(ids, from));
+        let (core, start) = (self.core.clone(), self.n_computed);
         let mut core = core.lock()?;
-        match core.pass(&rows) {
+        // Asked under the lock: what there is room for changes under it.
+        let ids = &ids[..ids.len().min(self.most_rows(from))];
+        match core.pass(&self.rows(ids, from)) {
             Ok(logits) => {
                 let first = from.max(start);
                 for (i, logits) in logits.chunks_exact(self.n_vocab).enumerate() {
                     visit(first + i, logits);
                 }
                 self.advance(ids, logits.chunks_exact(self.n_vocab).last());
-                Ok(())
+                Ok(ids.len())
             }
             Err(error) => {
                 self.go_back(&mut core, start);

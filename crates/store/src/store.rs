@@ -129,6 +129,41 @@ impl Store {
         }
     }
 
+    /// Lets weights live otherwise, whatever they did so far, and begins again at the first section. Where the sections are
+    /// those that it [`streams`](Store::streams), those that last before and after are not handed over again; whoever
+    /// computes has let go of all others.
+    ///
+    /// # Errors
+    /// If a tensor is not of the size that its slot takes, or there is no memory for the slots.
+    ///
+    /// # Panics
+    /// As [`streamed`](Store::streamed).
+    pub fn replace(
+        &mut self,
+        sections: Vec<Vec<WeightSource>>,
+        placement: &Placement,
+    ) -> Result<(), StoreError> {
+        assert_eq!(placement.places.len(), sections.len(), "places and sections");
+        sections.iter().flatten().try_for_each(check_size)?;
+        let same = self.streams(&sections);
+        if let Behaviour::Streamed(stream) = &mut self.behaviour {
+            stream.replace(&sections, placement, same)?;
+        } else {
+            self.behaviour = Behaviour::Mapped;
+            self.checkpoint.forget_pages();
+            let stream = Stream::new(self.checkpoint.clone(), &sections, placement)?;
+            self.behaviour = Behaviour::Streamed(Box::new(stream));
+        }
+        self.handed_over = vec![false; sections.len()];
+        (self.sections, self.next) = (sections, 0);
+        Ok(())
+    }
+
+    /// Whether these are the sections that it streams, or keeps beside streamed ones.
+    pub fn streams(&self, sections: &[Vec<WeightSource>]) -> bool {
+        matches!(self.behaviour, Behaviour::Streamed(_)) && sections == self.sections
+    }
+
     /// What streaming has done; none where nothing is streamed.
     pub fn statistics(&self) -> Option<Statistics> {
         match &self.behaviour {

@@ -88,6 +88,14 @@ impl Backend for Oracle {
         self.pass.sequences.get_mut(id).truncate(position)
     }
 
+    fn longest_sequence(&self) -> usize {
+        self.pass.sequences.longest()
+    }
+
+    fn set_sections(&mut self, program: Arc<Program>) {
+        self.program = program;
+    }
+
     fn begin(&mut self, rows: &[Row]) -> Result<(), BackendError> {
         self.pass.sequences.begin(rows)?;
         self.pass.begin(rows);

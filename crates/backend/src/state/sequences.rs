@@ -81,6 +81,11 @@ impl Sequences {
         Ok(())
     }
 
+    /// Positions of the longest one.
+    pub fn longest(&self) -> usize {
+        self.open.values().map(SequenceState::len).max().unwrap_or(0)
+    }
+
     /// Bytes of all sequences' state.
     pub fn bytes(&self) -> usize {
         self.open.values().map(SequenceState::bytes).sum()
@@ -121,7 +126,7 @@ mod tests {
         let mut sequences = sequences();
         let (a, b) = (sequences.open(), sequences.open());
         sequences.begin(&[row(a, 0, 1), row(b, 0, 2), row(a, 1, 3)]).unwrap();
-        assert_eq!((sequences.get(a).len(), sequences.get(b).len()), (2, 1));
+        assert_eq!((sequences.get(a).len(), sequences.get(b).len(), sequences.longest()), (2, 1, 2));
         let error = sequences.begin(&[row(b, 1, 1), row(a, 3, 0)]).unwrap_err();
         assert!(matches!(error, BackendError::Position { found: 3, expected: 2 }));
         let error = sequences.begin(&[row(b, 1, 1), row(a, 2, 10)]).unwrap_err();

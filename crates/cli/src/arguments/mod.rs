@@ -1,5 +1,6 @@
 //! What the user typed, as types. `resolve`, `open` and `read` methods turn it into what the library takes.
 
+mod memory;
 mod model;
 mod number;
 mod sampling;

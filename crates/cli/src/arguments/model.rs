@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use dewdrop::{Arithmetic, Choice, Engine, KvType, Options, Prepared};
 
+use super::memory::{self, Memory};
 use super::number;
 use crate::command::describe;
 use crate::outcome::WrongUsage;
@@ -49,9 +50,10 @@ pub(crate) struct ModelArguments {
     chunk: Option<usize>,
 
     /// Most memory the process may have, everything included, as in 2G or 512M; weights that do not fit are read from
-    /// disk in every pass [default: what the system has to spare]
-    #[arg(long, value_name = "SIZE", env = "DEWDROP_MEMORY", hide_env = true, value_parser = number::size)]
-    memory: Option<u64>,
+    /// disk in every pass. `@FILE`: the size that stands in a file, read again upon SIGHUP [default: what the system has
+    /// to spare]
+    #[arg(long, value_name = "SIZE", env = "DEWDROP_MEMORY", hide_env = true, value_parser = memory::memory)]
+    memory: Option<Memory>,
 
     /// Say on stderr which backend computes and which tensors of the file are used
     #[arg(long)]
@@ -98,7 +100,13 @@ impl ModelArguments {
         if self.verbose {
             describe::tell(&engine)?;
         }
+        self.watch(&engine)?;
         Ok(engine)
+    }
+
+    /// Lets signals and the system change the engine's memory budget.
+    pub(crate) fn watch(&self, engine: &Engine) -> anyhow::Result<()> {
+        memory::watch(engine, self.memory.clone(), self.verbose)
     }
 
     /// The same with the model at another path, if there is one.
@@ -143,14 +151,13 @@ impl ModelArguments {
         self.context
     }
 
-    fn options(&self) -> Result<Options, WrongUsage> {
+    fn options(&self) -> anyhow::Result<Options> {
         let backend = match (self.backend, &self.isa) {
             (Backend::Cpu, isa) => Choice::Cpu { isa: isa.clone() },
             (Backend::Oracle, None) => Choice::Oracle,
             (Backend::Oracle, Some(_)) => {
-                return Err(WrongUsage(
-                    "--isa: the oracle has no instruction sets (drop one of the two)".into(),
-                ));
+                let message = "--isa: the oracle has no instruction sets (drop one of the two)";
+                return Err(WrongUsage(message.into()).into());
             }
         };
         let mut options =
@@ -160,7 +167,7 @@ impl ModelArguments {
         }
         options.kv = self.kv.map(KvType::from);
         options.chunk = self.chunk;
-        options.memory = self.memory;
+        options.memory = self.memory.as_ref().map(Memory::resolve).transpose()?;
         Ok(options)
     }
 }

@@ -105,7 +105,9 @@ impl BatchArguments {
             widths.into_iter().find(fits).unwrap_or(1)
         });
         prepared.set_sessions(width);
-        Ok((prepared.engine()?, width))
+        let engine = prepared.engine()?;
+        self.model.watch(&engine)?;
+        Ok((engine, width))
     }
 }
 

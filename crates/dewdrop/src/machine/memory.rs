@@ -1,6 +1,7 @@
 //! How much memory there is to have.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::{kilobytes, read};
 
@@ -10,11 +11,32 @@ const MARGIN: u64 = 64 << 20;
 /// Bytes that this process can come to hold without others having to give theirs up: what the system or its control
 /// groups (version 1 and 2) have to spare, less a margin. None where the system does not say.
 pub fn available_memory() -> Option<u64> {
-    let available = kilobytes(&read("/proc/meminfo")?, "MemAvailable:")? * 1024;
-    let groups = read("/proc/self/cgroup").unwrap_or_default();
-    let spare = groups.lines().filter_map(group_spare).chain([available]).min()?;
+    let spare = spare_memory()?;
     let margin = (spare / 20).max(MARGIN);
     Some(super::held_memory()? + spare.saturating_sub(margin))
+}
+
+/// Bytes that the system or its control groups (version 1 and 2) have to spare. None where the system does not say.
+pub fn spare_memory() -> Option<u64> {
+    let available = kilobytes(&read("/proc/meminfo")?, "MemAvailable:")? * 1024;
+    let groups = read("/proc/self/cgroup").unwrap_or_default();
+    groups.lines().filter_map(group_spare).chain([available]).min()
+}
+
+/// Time that tasks have stood still for lack of memory, in this process's control group where that says so (version 2), or
+/// else in the whole system. None where the kernel does not count (it does with PSI, since Linux 4.20).
+pub fn stalled_for_memory() -> Option<Duration> {
+    let groups = read("/proc/self/cgroup").unwrap_or_default();
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+    let own = group.and_then(|group| text(&Path::new("/sys/fs/cgroup").join(group).join("memory.pressure")));
+    stalled(&own.or_else(|| read("/proc/pressure/memory"))?)
+}
+
+/// The total of the line `some avg10=0.00 avg60=0.00 avg300=0.00 total=82723098`, in microseconds.
+fn stalled(pressure: &str) -> Option<Duration> {
+    let some = pressure.lines().find_map(|line| line.strip_prefix("some "))?;
+    let total = some.split(' ').find_map(|value| value.strip_prefix("total="))?;
+    total.parse().ok().map(Duration::from_micros)
 }
 
 /// What the group of a line of `/proc/self/cgroup`, and those above it, have to spare; none if it has no limit.
@@ -78,6 +100,14 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn linux_has_memory_to_spare() {
         assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn pressure_is_a_total_of_microseconds() {
+        let text = "some avg10=0.00 avg60=1.00 avg300=0.00 total=82723098\nfull avg10=0.00 total=5\n";
+        assert_eq!(stalled(text), Some(Duration::from_micros(82_723_098)));
+        assert_eq!(stalled("full total=5"), None);
+        assert_eq!(stalled("some total=x"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::thread::available_parallelism;
 
 pub use dewdrop_cpu::limits;
-pub use memory::available_memory;
+pub use memory::{available_memory, spare_memory, stalled_for_memory};
 
 /// Physical cores that this process may use: decode is bound by memory, where a core's second thread does not help.
 pub fn physical_cores() -> usize {

@@ -76,6 +76,12 @@ fn store() -> Store {
 }
 
 impl Backend for Fake {
+    fn longest_sequence(&self) -> usize {
+        self.sequences.values().map(Vec::len).max().unwrap_or(0)
+    }
+
+    fn set_sections(&mut self, _program: Arc<Program>) {}
+
     fn name(&self) -> String {
         "fake".into()
     }

@@ -176,14 +176,44 @@ impl Stream {
         files: Arc<[ReadFile]>,
         reader: Box<dyn Reader>,
     ) -> Result<Self, StoreError> {
-        let sections = sources.iter().zip(&placement.places);
-        let sections: Vec<Section> = sections.map(|(sources, place)| Section::new(*place, sources)).collect();
-        let rows = sources.iter().zip(&placement.places).find(|(_, place)| **place == Place::Rows);
-        let table = rows.map(|(sources, _)| Table::new(&sources[0], placement.row_bytes)).transpose()?;
+        let sections = make_sections(sources, placement);
+        let table = make_table(sources, placement)?;
         let mut transfers = Transfers::new(reader, files);
         let free = slots(&sections, placement, &mut transfers)?;
         let (held, ahead, n_unsettled) = (Vec::new(), VecDeque::new(), n_unsettled(&sections));
         Ok(Stream { checkpoint, sections, transfers, table, free, held, ahead, next: 0, n_unsettled })
+    }
+
+    /// Lets sections live otherwise from the next round on, which begins with the first. `same`: they are the same ones as
+    /// before; then those that last and were handed over count as that where they still last, and all others come again.
+    ///
+    /// Memory is given back before any is taken.
+    ///
+    /// # Errors
+    /// If there is no memory for the new slots.
+    pub(crate) fn replace(
+        &mut self,
+        sources: &[Vec<WeightSource>],
+        placement: &Placement,
+        same: bool,
+    ) -> Result<(), StoreError> {
+        self.drain();
+        self.held.clear();
+        self.free.clear();
+        self.table = None;
+        self.transfers.unregister();
+        let mut sections = make_sections(sources, placement);
+        if same {
+            for (new, old) in sections.iter_mut().zip(&self.sections) {
+                new.is_checked = old.is_checked;
+                new.is_settled |= old.is_settled && old.place == Place::Pinned && new.place == Place::Pinned;
+            }
+        }
+        self.n_unsettled = n_unsettled(&sections);
+        (self.sections, self.next) = (sections, 0);
+        self.table = make_table(sources, placement)?;
+        self.free = slots(&self.sections, placement, &mut self.transfers)?;
+        Ok(())
     }
 
     /// Begins a round over these tokens.
@@ -283,6 +313,16 @@ impl Stream {
 
     /// Forgets what was read and handed over, and begins anew with the first section.
     pub(crate) fn restart(&mut self) {
+        self.drain();
+        for section in &mut self.sections {
+            section.is_settled = section.layouts.is_empty();
+        }
+        self.n_unsettled = n_unsettled(&self.sections);
+        self.next = 0;
+    }
+
+    /// Waits for all that is under way. Slots are free then, and other memory is given back.
+    fn drain(&mut self) {
         while let Some(fetch) = self.ahead.pop_front() {
             let is_streamed = self.sections[fetch.section].place == Place::Streamed;
             let (parts, _) = self.finish(fetch);
@@ -290,11 +330,6 @@ impl Stream {
                 self.free.extend(parts);
             }
         }
-        for section in &mut self.sections {
-            section.is_settled = section.layouts.is_empty();
-        }
-        self.n_unsettled = n_unsettled(&self.sections);
-        self.next = 0;
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
@@ -372,6 +407,17 @@ impl Stream {
         let tensor = infos.into_iter().find(hit).map(|info| info.name.clone()).unwrap_or_default();
         StoreError::ReadTensor { path: file_source.path().to_owned(), tensor, offset, len, attempts, source }
     }
+}
+
+fn make_sections(sources: &[Vec<WeightSource>], placement: &Placement) -> Vec<Section> {
+    let sections = sources.iter().zip(&placement.places);
+    sections.map(|(sources, place)| Section::new(*place, sources)).collect()
+}
+
+/// The table of which rows are read, if there is one.
+fn make_table(sources: &[Vec<WeightSource>], placement: &Placement) -> Result<Option<Table>, StoreError> {
+    let rows = sources.iter().zip(&placement.places).find(|(_, place)| **place == Place::Rows);
+    rows.map(|(sources, _)| Table::new(&sources[0], placement.row_bytes)).transpose()
 }
 
 /// Sections that are to be read once, and are not.

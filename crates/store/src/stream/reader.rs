@@ -40,6 +40,9 @@ pub(crate) trait Reader: Send {
     /// Learns of memory that many requests will read into.
     fn register(&mut self, _part: &mut Part) {}
 
+    /// Forgets that memory, which is about to go.
+    fn unregister(&mut self) {}
+
     /// Begins a read.
     ///
     /// # Safety

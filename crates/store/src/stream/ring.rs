@@ -99,6 +99,13 @@ impl Reader for Ring {
         }
     }
 
+    fn unregister(&mut self) {
+        if self.registered.take().is_some() {
+            let unregistered = self.ring.submitter().unregister_buffers();
+            unregistered.expect("buffers that were registered, and no read under way");
+        }
+    }
+
     unsafe fn submit(&mut self, request: Request) {
         if request.urgent {
             self.waiting.push_front(request);

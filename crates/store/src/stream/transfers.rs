@@ -77,6 +77,12 @@ impl Transfers {
         self.reader.register(part);
     }
 
+    /// Forgets the memory that it learned of. Nothing may be under way.
+    pub(crate) fn unregister(&mut self) {
+        assert!(self.reads.is_empty(), "{} reads under way", self.reads.len());
+        self.reader.unregister();
+    }
+
     /// Bytes that have arrived.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.bytes_read
