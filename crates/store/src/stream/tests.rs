@@ -170,6 +170,45 @@ fn reads_that_are_short_slow_or_fail_at_first_change_nothing() {
 }
 
 #[test]
+fn sections_may_live_otherwise_between_rounds() {
+    let model = Model::new(temporary());
+    let all = [1, 2, 3, 4, 5];
+    let placements: [(&[usize], usize); 7] =
+        [(&[], 1), (&all, 2), (&[2, 4], 3), (&[2, 4], 3), (&[1, 2, 5], 1), (&[], 2), (&all, 1)];
+    for fault in [Fault::Short, Fault::Slow, Fault::Attempts(0..3)] {
+        for reader in [reader::best, threads] {
+            let faulty = |files: &_| Box::new(Faulty::new(reader(files), fault.clone())) as Box<dyn Reader>;
+            let mut stream = model.stream(&model.placement(&[3], 2), faulty);
+            let mut settled = BTreeSet::new();
+            for (same, (pinned, n_slots)) in placements.into_iter().enumerate().map(|(i, p)| (i % 5 != 4, p))
+            {
+                let placement = model.placement(pinned, n_slots);
+                stream.replace(&model.sections, &placement, same).unwrap();
+                settled.retain(|section| same && pinned.contains(section));
+                for round in 0..2 {
+                    let come: Vec<usize> = (0..6).filter(|section| !settled.contains(section)).collect();
+                    assert_eq!(model.round(&mut stream, &[round, 300]).unwrap(), come);
+                    settled.extend(pinned);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_round_and_other_placements_go_together() {
+    let model = Model::new(temporary());
+    let fault = |files: &_| Box::new(Faulty::new(threads(files), Fault::Attempts(9..17))) as Box<dyn Reader>;
+    let mut stream = model.stream(&model.placement(&[], 2), fault);
+    while model.round(&mut stream, &[1]).is_ok() {}
+    stream.restart();
+    stream.replace(&model.sections, &model.placement(&[1, 3], 1), true).unwrap();
+    for _ in 0..2 {
+        model.round(&mut stream, &[2]).unwrap();
+    }
+}
+
+#[test]
 fn a_read_that_keeps_failing_names_the_tensor_and_can_be_asked_for_again() {
     let model = Model::new(temporary());
     let fault = |files: &_| Box::new(Faulty::new(threads(files), Fault::Attempts(9..17))) as Box<dyn Reader>;
