@@ -110,7 +110,7 @@ fn a_file_that_is_renamed_over_removed_or_locked_away_does_not_matter_to_who_has
             fs::rename(other, path).unwrap();
         },
         |path| fs::remove_file(path).unwrap(),
-        |path| fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap(),
+        |path| fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap(),
     ];
     for (i, fault) in faults.into_iter().enumerate() {
         let (_folder, path) = copy();

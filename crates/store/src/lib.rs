@@ -18,6 +18,7 @@ mod map;
 mod resident;
 mod store;
 mod stream;
+pub mod system;
 mod transform;
 
 pub use checkpoint::{Checkpoint, CheckpointKind};

@@ -22,6 +22,8 @@ pub(crate) struct Source {
 /// A file as it was when it was opened: kept to see changes and to read without the map.
 struct Opened {
     file: File,
+    /// To take its pages out of memory, where the system has a word for that.
+    #[cfg(unix)]
     map: Arc<Mmap>,
     /// None where the file system does not say.
     modified: Option<SystemTime>,
@@ -45,7 +47,12 @@ impl Source {
         let source = Source {
             path: path.to_owned(),
             blocks: Blocks::new(map.clone()),
-            file: Some(Opened { file, map, modified }),
+            file: Some(Opened {
+                file,
+                #[cfg(unix)]
+                map,
+                modified,
+            }),
         };
         source.check_unchanged()?;
         Ok(source)

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use dewdrop_store::system;
+
 use super::{kilobytes, read};
 
 /// Shares of what is available that are left to others: one in twenty, but not less than this.
@@ -18,7 +20,8 @@ pub fn available_memory() -> Option<u64> {
 
 /// Bytes that the system or its control groups (version 1 and 2) have to spare. None where the system does not say.
 pub fn spare_memory() -> Option<u64> {
-    let available = kilobytes(&read("/proc/meminfo")?, "MemAvailable:")? * 1024;
+    let Some(memory) = read("/proc/meminfo") else { return system::spare() };
+    let available = kilobytes(&memory, "MemAvailable:")? * 1024;
     let groups = read("/proc/self/cgroup").unwrap_or_default();
     groups.lines().filter_map(group_spare).chain([available]).min()
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::thread::available_parallelism;
 
 pub use dewdrop_cpu::limits;
+use dewdrop_store::system;
 pub use memory::{available_memory, spare_memory, stalled_for_memory};
 
 /// Physical cores that this process may use: decode is bound by memory, where a core's second thread does not help.
@@ -19,12 +20,18 @@ pub fn physical_cores() -> usize {
 
 /// The most memory this process has held at once, in bytes, as the kernel counts it (mapped file pages included).
 pub fn peak_memory() -> Option<u64> {
-    kilobytes(&read("/proc/self/status")?, "VmHWM:").map(|kilobytes| kilobytes * 1024)
+    match read("/proc/self/status") {
+        Some(status) => kilobytes(&status, "VmHWM:").map(|kilobytes| kilobytes * 1024),
+        None => system::held().map(|held| held.peak),
+    }
 }
 
 /// The memory this process holds now, in bytes, as the kernel counts it (mapped file pages included).
 pub fn held_memory() -> Option<u64> {
-    kilobytes(&read("/proc/self/status")?, "VmRSS:").map(|kilobytes| kilobytes * 1024)
+    match read("/proc/self/status") {
+        Some(status) => kilobytes(&status, "VmRSS:").map(|kilobytes| kilobytes * 1024),
+        None => system::held().map(|held| held.now),
+    }
 }
 
 /// Distinct groups of hardware threads that share a core.

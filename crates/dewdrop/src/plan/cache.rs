@@ -86,9 +86,12 @@ fn kernel_key(prepared: &Prepared) -> String {
 
 /// The device that the model lies on.
 fn disk_key(prepared: &Prepared) -> String {
+    let path = prepared.checkpoint().path();
     #[cfg(unix)]
-    if let Ok(metadata) = fs::metadata(prepared.checkpoint().path()) {
+    if let Ok(metadata) = fs::metadata(path) {
         return format!("device {}", std::os::unix::fs::MetadataExt::dev(&metadata));
     }
-    "device".into()
+    // Elsewhere paths begin with it.
+    let path = path.canonicalize().unwrap_or_default();
+    path.components().next().map_or("device".into(), |device| format!("device {:?}", device.as_os_str()))
 }

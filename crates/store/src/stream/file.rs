@@ -75,13 +75,51 @@ fn direct(source: &Source) -> Option<File> {
     reads_pages(&file).then_some(file)
 }
 
-#[cfg(not(target_os = "linux"))]
+/// The file, opened once more and told not to be cached.
+#[cfg(target_os = "macos")]
+fn direct(source: &Source) -> Option<File> {
+    use std::os::fd::AsRawFd;
+
+    let file = reopened(source, &mut File::options())?;
+    // SAFETY: the descriptor is open, and the command takes a number.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_NOCACHE, 1) };
+    (result != -1 && reads_pages(&file)).then_some(file)
+}
+
+/// The file, opened once more without the system's buffers.
+#[cfg(windows)]
+fn direct(source: &Source) -> Option<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    /// `FILE_FLAG_NO_BUFFERING`.
+    const NO_BUFFERING: u32 = 0x2000_0000;
+    let file = reopened(source, File::options().custom_flags(NO_BUFFERING))?;
+    reads_pages(&file).then_some(file)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 fn direct(_source: &Source) -> Option<File> {
     None
 }
 
+/// What stands under a source's path, if that is still the file that is open: the same length, and written when that was.
+#[cfg(any(target_os = "macos", windows))]
+fn reopened(source: &Source, options: &mut std::fs::OpenOptions) -> Option<File> {
+    let file = options.read(true).open(source.path()).ok()?;
+    let (found, open) = (file.metadata().ok()?, source.file()?.metadata().ok()?);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if (found.dev(), found.ino()) != (open.dev(), open.ino()) {
+            return None;
+        }
+    }
+    let is_same = found.len() == open.len() && found.modified().ok() == open.modified().ok();
+    is_same.then_some(file)
+}
+
 /// Whether a page can be read: some file systems refuse only then, and some devices want more than pages.
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "direct reads are Linux's here"))]
+#[cfg(any(target_os = "linux", target_os = "macos", windows))]
 fn reads_pages(file: &File) -> bool {
     let Ok(mut page) = Part::new(PAGE) else { return false };
     // SAFETY: the page is this part's, and the part lives longer than the slice.

@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::PAGE;
-
 /// A stretch of memory that begins on a page.
 struct Region {
     map: MmapRaw,
@@ -61,20 +59,24 @@ impl Part {
         self.range.len()
     }
 
-    /// Gives the memory of whole pages back; they read as zeros until they are written again.
+    /// Gives its memory back, but not its addresses; all bytes are zeros until they are written again.
     #[cfg(unix)]
-    pub(crate) fn forget(&mut self, pages: Range<usize>) {
-        let (start, len) = (self.range.start + pages.start * PAGE, pages.len() * PAGE);
-        assert!(pages.end * PAGE <= self.range.len(), "pages {pages:?} of {} bytes", self.range.len());
+    pub(crate) fn forget(&mut self) {
+        let (start, len) = (self.range.start, self.range.len());
         // SAFETY: nobody has a reference to these bytes, because this part is borrowed mutably, and zeros are valid.
         let forgotten =
             unsafe { self.region.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, len) };
         forgotten.expect("whole pages of an anonymous map can be dropped");
     }
 
-    /// Keeps the memory, where it cannot be given back in parts.
+    /// Takes other memory in place of its own, of which nobody else may have a part, where there is no such advice. Keeps
+    /// it where there is no other.
     #[cfg(not(unix))]
-    pub(crate) fn forget(&mut self, _pages: Range<usize>) {}
+    pub(crate) fn forget(&mut self) {
+        if let Ok(part) = Part::sparse(self.range.len()) {
+            *self = part;
+        }
+    }
 }
 
 impl AsRef<[u8]> for Part {
@@ -90,18 +92,17 @@ impl AsRef<[u8]> for Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::PAGE;
 
     #[test]
-    fn parts_are_apart_and_forgotten_pages_are_zero() {
+    fn parts_are_apart_and_zero_once_forgotten() {
         let mut parts = Part::new(4 * PAGE).unwrap().cut(2, 2 * PAGE);
         // SAFETY: the pages are the part's.
         unsafe { parts[1].as_mut_ptr().write_bytes(7, 2 * PAGE) };
         assert!(parts[0].as_ref().iter().all(|byte| *byte == 0));
         assert!(parts[1].as_ref().iter().all(|byte| *byte == 7));
-        if cfg!(unix) {
-            parts[1].forget(1..2);
-            assert_eq!((parts[1].as_ref()[PAGE - 1], parts[1].as_ref()[PAGE]), (7, 0));
-        }
+        parts[1].forget();
+        assert!(parts[1].as_ref().iter().all(|byte| *byte == 0));
         assert_eq!(parts[1].as_ref().as_ptr() as usize % PAGE, 0);
     }
 }

@@ -71,9 +71,7 @@ impl Table {
         let wanted: BTreeSet<usize> = tokens.into_iter().flat_map(|token| self.pages(token)).collect();
         let n_missing = wanted.difference(&self.present).count();
         if self.present.len() + n_missing > self.most_pages {
-            for pages in runs(&self.present) {
-                part.forget(pages);
-            }
+            part.forget();
             self.forget();
         }
         let missing: BTreeSet<usize> = wanted.difference(&self.present).copied().collect();
