@@ -15,6 +15,7 @@
 
 mod activations;
 mod body;
+mod buffer;
 mod cpu;
 mod disjoint;
 mod isa;

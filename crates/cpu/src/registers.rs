@@ -3,6 +3,7 @@
 use dewdrop_backend::{Program, Register};
 
 use crate::activations::Activations;
+use crate::buffer::Buffer;
 use crate::isa::Isa;
 use crate::pool::Pool;
 
@@ -13,11 +14,11 @@ use crate::pool::Pool;
 pub(crate) struct Registers {
     widths: Vec<usize>,
     n_rows: usize,
-    values: Vec<Vec<f32>>,
+    values: Vec<Buffer>,
     quantized: Vec<Activations>,
     /// Whether `quantized` is of the register's present content.
     fresh: Vec<bool>,
-    spare: Vec<Vec<f32>>,
+    spare: Vec<Buffer>,
 }
 
 impl Registers {
@@ -26,7 +27,7 @@ impl Registers {
         Registers {
             widths: program.registers.clone(),
             n_rows: 0,
-            values: vec![Vec::new(); n],
+            values: (0..n).map(|_| Buffer::default()).collect(),
             quantized: (0..n).map(|_| Activations::default()).collect(),
             fresh: vec![false; n],
             spare: Vec::new(),
@@ -38,7 +39,7 @@ impl Registers {
         self.n_rows = n_rows;
         self.fresh.fill(false);
         for (values, width) in self.values.iter_mut().zip(&self.widths) {
-            grow(values, n_rows * width);
+            values.grow(n_rows * width);
         }
     }
 
@@ -74,28 +75,21 @@ impl Registers {
     }
 
     /// A buffer to write a register's next content to, at least as long; its content is anything.
-    pub(crate) fn take_spare(&mut self, register: Register) -> Vec<f32> {
+    pub(crate) fn take_spare(&mut self, register: Register) -> Buffer {
         let len = self.n_rows * self.width(register);
         // The smallest that is large enough, or else the largest: buffers wander between registers, and none should
         // become larger than it must.
-        let fits = |spare: &Vec<f32>| (spare.len() < len, spare.len().abs_diff(len));
+        let fits = |spare: &Buffer| (spare.len() < len, spare.len().abs_diff(len));
         let best = (0..self.spare.len()).min_by_key(|&i| fits(&self.spare[i]));
         let mut spare = best.map(|i| self.spare.swap_remove(i)).unwrap_or_default();
-        grow(&mut spare, len);
+        spare.grow(len);
         spare
     }
 
     /// Makes a buffer the register's content.
-    pub(crate) fn put(&mut self, register: Register, values: Vec<f32>) {
+    pub(crate) fn put(&mut self, register: Register, values: Buffer) {
         let i = usize::from(register.0);
         self.spare.push(std::mem::replace(&mut self.values[i], values));
         self.fresh[i] = false;
-    }
-}
-
-/// Buffers never shrink, so that a pass that follows a larger one does not clear them.
-fn grow(values: &mut Vec<f32>, len: usize) {
-    if values.len() < len {
-        values.resize(len, 0.0);
     }
 }

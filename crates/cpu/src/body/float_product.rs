@@ -30,11 +30,15 @@ pub(crate) unsafe fn float_product(isa: crate::isa::Isa, product: FloatProduct<'
 impl Job for FloatProduct<'_> {
     type Output = ();
 
-    /// Tiles of 3 rows by 2 channels fill the registers; a single row takes 4 channels at a time.
+    /// Tiles of 6 rows by 4 channels, or 3 by 2, fill the registers; a single row takes 4 channels at a time.
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let n_rows = self.x.len() / self.n_in;
         let mut row = 0;
+        while L::TILE_ROWS >= 6 && row + 6 <= n_rows {
+            self.channels::<L, 6, 4>(l, row);
+            row += 6;
+        }
         while row + 3 <= n_rows {
             self.channels::<L, 3, 2>(l, row);
             row += 3;

@@ -2,77 +2,12 @@
 
 use std::ops;
 
+use super::next::Next;
+use super::target::Target;
 use crate::activations::{Activations, Tile};
-use crate::disjoint::Disjoint;
 use crate::isa::Isa;
-use crate::lanes::{Bytes, Floats, Job, Lanes};
-use crate::panel::{CHANNELS, Form, Part, Range};
-
-/// Where a product's values go: `[n_rows, n_out]`, of which this one owns some columns.
-#[derive(Clone, Copy)]
-pub(crate) struct Target<'a> {
-    pub(crate) out: Disjoint<'a, f32>,
-    pub(crate) n_out: usize,
-    /// The first of this product's channels, and their number: at most sixteen a panel.
-    pub(crate) channel: usize,
-    pub(crate) n_channels: usize,
-    /// Whether there are values of earlier spans to add to.
-    pub(crate) first: bool,
-    /// What follows the last span.
-    pub(crate) end: Option<End<'a>>,
-}
-
-/// `out = old + (out + bias)`.
-#[derive(Clone, Copy)]
-pub(crate) struct End<'a> {
-    /// `[n_out]`.
-    pub(crate) bias: Option<&'a [f32]>,
-    /// `[n_rows, n_out]`.
-    pub(crate) old: Option<&'a [f32]>,
-}
-
-impl Target<'_> {
-    /// Takes one span's values of a row, of a panel's channels.
-    ///
-    /// # Safety
-    /// These columns are the present task's alone.
-    #[inline(always)]
-    pub(crate) unsafe fn put(&self, row: usize, panel: usize, mut y: Floats) {
-        let channel = self.channel + panel * CHANNELS;
-        let n_channels = CHANNELS.min(self.n_channels - panel * CHANNELS);
-        let at = row * self.n_out + channel;
-        // SAFETY: by the caller.
-        let out = unsafe { self.out.part(at..at + n_channels) };
-        if !self.first {
-            add(&mut y, out);
-        }
-        if let Some(end) = self.end {
-            if let Some(bias) = end.bias {
-                add(&mut y, &bias[channel..]);
-            }
-            if let Some(old) = end.old {
-                add(&mut y, &old[at..]);
-            }
-        }
-        match out.first_chunk_mut() {
-            Some(out) => *out = y.0,
-            None => out.copy_from_slice(&y.0[..out.len()]),
-        }
-    }
-}
-
-/// Adds the first sixteen terms, or as many as there are.
-#[inline(always)]
-fn add(y: &mut Floats, terms: &[f32]) {
-    match terms.first_chunk::<CHANNELS>() {
-        Some(terms) => {
-            for j in 0..CHANNELS {
-                y.0[j] += terms[j];
-            }
-        }
-        None => y.0.iter_mut().zip(terms).for_each(|(y, term)| *y += term),
-    }
-}
+use crate::lanes::{Bytes, Job, Lanes};
+use crate::panel::{Form, Part, Range};
 
 /// One span of some panels for all rows. The parameters are of the panels' [`Form`]: whether it has minima, and whether
 /// its integers are small. What else there is to know of it are plain values, so that loops over steps stay
@@ -87,9 +22,10 @@ struct Product<'a, const MINIMA: bool, const SMALL: bool, const PANELS: usize> {
     activations: &'a Activations,
     first_input: usize,
     target: Target<'a>,
+    next: [Next; PANELS],
 }
 
-/// Multiplies a span of one or two panels with all rows.
+/// Multiplies a span of one or two panels with all rows. Steps of `next`, one for each panel, are a tile's groups.
 ///
 /// # Safety
 /// The target's columns are the present task's alone.
@@ -100,13 +36,14 @@ pub(crate) unsafe fn product(
     activations: &Activations,
     first_input: usize,
     target: Target<'_>,
+    next: [Next; 2],
 ) {
     let (steps, bias) = match form.range {
         Range::Signed => (0, 0),
         Range::Small { bias, steps } => (steps, bias),
     };
     macro_rules! run {
-        ($minima:literal, $small:literal, $panels:expr) => {
+        ($minima:literal, $small:literal, $panels:expr, $next:expr) => {
             isa.run(Product::<$minima, $small, _> {
                 panels: $panels,
                 group: form.group,
@@ -115,16 +52,17 @@ pub(crate) unsafe fn product(
                 activations,
                 first_input,
                 target,
+                next: $next,
             })
         };
     }
     match (form.minima, form.range, panels) {
-        (false, Range::Signed, &[a]) => run!(false, false, [a]),
-        (false, Range::Signed, &[a, b]) => run!(false, false, [a, b]),
-        (false, Range::Small { .. }, &[a]) => run!(false, true, [a]),
-        (false, Range::Small { .. }, &[a, b]) => run!(false, true, [a, b]),
-        (true, Range::Small { .. }, &[a]) => run!(true, true, [a]),
-        (true, Range::Small { .. }, &[a, b]) => run!(true, true, [a, b]),
+        (false, Range::Signed, &[a]) => run!(false, false, [a], [next[0]]),
+        (false, Range::Signed, &[a, b]) => run!(false, false, [a, b], next),
+        (false, Range::Small { .. }, &[a]) => run!(false, true, [a], [next[0]]),
+        (false, Range::Small { .. }, &[a, b]) => run!(false, true, [a, b], next),
+        (true, Range::Small { .. }, &[a]) => run!(true, true, [a], [next[0]]),
+        (true, Range::Small { .. }, &[a, b]) => run!(true, true, [a, b], next),
         _ => unreachable!("{} panels of {form:?}", panels.len()),
     }
 }
@@ -156,26 +94,35 @@ impl<const MINIMA: bool, const SMALL: bool, const PANELS: usize> Product<'_, MIN
     fn tile<L: Lanes, const ROWS: usize>(&self, l: L, tile: usize) {
         let n_inputs = 4 * self.panels[0].steps.len();
         let x = self.activations.tile(tile, self.first_input, n_inputs, self.group);
-        let values = self.values::<L, ROWS>(l, x);
+        let values = self.values::<L, ROWS>(l, x, self.activations.n_tiles() - tile - 1);
         let first_row = tile * ROWS;
         for r in 0..ROWS.min(self.activations.n_rows() - first_row) {
             for p in 0..PANELS {
                 // SAFETY: the columns are this task's alone (`product`'s contract).
-                unsafe { self.target.put(first_row + r, p, values[p][r]) };
+                unsafe { self.target.put(l, first_row + r, p, values[p][r]) };
             }
         }
     }
 
-    /// A span's values: a chain over groups.
+    /// A span's values: a chain over groups. `tiles_left` follow.
     #[inline(always)]
-    fn values<L: Lanes, const ROWS: usize>(&self, l: L, x: Tile<'_>) -> [[Floats; ROWS]; PANELS] {
+    fn values<L: Lanes, const ROWS: usize>(
+        &self,
+        l: L,
+        x: Tile<'_>,
+        tiles_left: usize,
+    ) -> [[L::F; ROWS]; PANELS] {
         let n_steps = self.group / 4;
         let bias = l.splat(if SMALL { -self.bias } else { -L::WIDE_BIAS } as f32);
         let has_bias = !SMALL && L::WIDE_BIAS != 0 || SMALL && !MINIMA;
         let (scales, _) = x.scales.as_chunks::<ROWS>();
         let (sums, scaled_sums) = (x.sums.as_chunks::<ROWS>().0, x.scaled_sums.as_chunks::<ROWS>().0);
         let mut acc = [[l.splat(0.0); ROWS]; PANELS];
+        let n_groups = self.panels[0].scales.len();
         for (g, q) in x.q.chunks_exact(n_steps * ROWS).enumerate() {
+            for p in 0..PANELS {
+                self.next[p].ask(l, tiles_left * n_groups + n_groups - g - 1);
+            }
             let products = self.integer_sums::<L, ROWS>(l, g * n_steps, q);
             let s = &scales[g * self.group / 32];
             for p in 0..PANELS {
@@ -194,13 +141,7 @@ impl<const MINIMA: bool, const SMALL: bool, const PANELS: usize> Product<'_, MIN
                 }
             }
         }
-        let mut values = [[Floats::ZERO; ROWS]; PANELS];
-        for p in 0..PANELS {
-            for r in 0..ROWS {
-                l.store(acc[p][r], &mut values[p][r].0);
-            }
-        }
-        values
+        acc
     }
 
     /// Exact sums of one group's products, but for the bias.

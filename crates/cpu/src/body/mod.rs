@@ -9,6 +9,8 @@ pub(crate) mod float_row;
 pub(crate) mod glu;
 pub(crate) mod integer_product;
 pub(crate) mod math;
+pub(crate) mod next;
 pub(crate) mod norm;
 pub(crate) mod quantize;
 pub(crate) mod rope;
+pub(crate) mod target;

@@ -14,7 +14,10 @@ use crate::activations::Activations;
 use crate::body::decode::decode;
 use crate::body::float_product::{FloatProduct, float_product};
 use crate::body::float_row::{BF16, F16, F32, FloatRow, Stored};
-use crate::body::integer_product::{End, Target, product};
+use crate::body::integer_product::product;
+use crate::body::next::Next;
+use crate::body::target::{End, Target};
+use crate::buffer::Buffer;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::loaded::{Layout, Matrix};
@@ -61,7 +64,7 @@ impl Pass {
         if products.iter().any(|product| unpacker(product.matrix, self.arithmetic).is_some()) {
             self.registers.quantize(self.isa, &mut self.pool, input);
         }
-        let mut outs: Vec<Vec<f32>> =
+        let mut outs: Vec<Buffer> =
             products.iter().map(|product| self.registers.take_spare(product.out)).collect();
         let mut multiplies = Vec::with_capacity(products.len());
         for (product, out) in products.iter().zip(&mut outs) {
@@ -86,7 +89,7 @@ impl Pass {
 #[derive(Default)]
 pub(crate) struct Scratch {
     panels: [Box<Panel>; 2],
-    floats: Vec<f32>,
+    floats: Buffer,
 }
 
 /// `out = end(matrix x)`, `[n_rows, n_out]`.
@@ -195,9 +198,8 @@ impl Multiply<'_> {
         let x = x.tile(0, first, n, unpacker.form.group);
         for panel in 0..target.n_channels.div_ceil(CHANNELS) {
             let bytes = self.panel(target.channel + panel * CHANNELS, first, n);
-            let y = (unpacker.row)(self.isa, RowPanels { bytes, x });
             // SAFETY: by the caller.
-            unsafe { target.put(0, panel, y) };
+            unsafe { (unpacker.row)(self.isa, RowPanels { bytes, x, target, panel }) };
         }
     }
 
@@ -216,14 +218,21 @@ impl Multiply<'_> {
     ) {
         let form = unpacker.form;
         let n_panels = target.n_channels.div_ceil(CHANNELS);
+        let mut next = [Next::NOTHING; 2];
+        let n_steps = x.n_tiles() * n / form.group;
         for (i, panel) in panels[..n_panels].iter_mut().enumerate() {
             let start = target.channel + i * CHANNELS;
             let channels = start..self.matrix.n_out.min(start + CHANNELS);
-            (unpacker.unpack)(self.isa, &self.source(&channels, first, n), panel.part_mut(form, n));
+            let source = self.source(&channels, first, n);
+            if let Source::Panels(bytes) = source {
+                // What follows in memory is used next, but for a tile's last span.
+                next[i] = Next::new(bytes.as_ptr_range().end, bytes.len(), n_steps);
+            }
+            (unpacker.unpack)(self.isa, &source, panel.part_mut(form, n));
         }
         let parts = [panels[0].part(form, n), panels[1].part(form, n)];
         // SAFETY: by the caller.
-        unsafe { product(self.isa, form, &parts[..n_panels], x, first, target) };
+        unsafe { product(self.isa, form, &parts[..n_panels], x, first, target, next) };
     }
 
     /// The rearranged blocks of `n` inputs from `first` on.
@@ -263,7 +272,7 @@ impl Multiply<'_> {
                 BlockType::F32 if self.n_rows(x) == 1 => self.float_row::<F32>(&channels, x),
                 BlockType::F16 if self.n_rows(x) == 1 => self.float_row::<F16>(&channels, x),
                 BlockType::BF16 if self.n_rows(x) == 1 => self.float_row::<BF16>(&channels, x),
-                _ => self.float_rows(&channels, x, &mut scratch.floats),
+                _ => self.float_rows(&channels, x, scratch),
             }
         }
         for row in 0..self.n_rows(x) {
@@ -297,11 +306,13 @@ impl Multiply<'_> {
 
     /// # Safety
     /// These columns of `out` are the present task's alone.
-    unsafe fn float_rows(&self, channels: &Range<usize>, x: &[f32], floats: &mut Vec<f32>) {
+    unsafe fn float_rows(&self, channels: &Range<usize>, x: &[f32], scratch: &mut Scratch) {
+        let floats = &mut scratch.floats;
         let Matrix { block_type, n_in, n_out, ref blocks, .. } = *self.matrix;
         for first in (0..n_in).step_by(SPAN) {
             let n = SPAN.min(n_in - first);
-            floats.resize(channels.len() * n, 0.0);
+            floats.grow(channels.len() * n);
+            let floats = &mut floats[..channels.len() * n];
             for (channel, floats) in channels.clone().zip(floats.chunks_exact_mut(n)) {
                 let at = block_type.bytes_for(channel * n_in + first);
                 decode(self.isa, block_type, &blocks[at..][..block_type.bytes_for(n)], floats);

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use super::linear::{Multiply, Rows, Scratch, run, unpacker};
 use crate::activations::Activations;
 use crate::body::glu::Glu;
-use crate::body::integer_product::End;
+use crate::body::target::End;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::loaded::{Layout, Matrix};

@@ -5,7 +5,7 @@ use dewdrop_backend::Register;
 use super::linear::{self, Multiply, Rows, unpacker};
 use crate::activations::Activations;
 use crate::body::glu::Softcap;
-use crate::body::integer_product::End;
+use crate::body::target::End;
 use crate::disjoint::Disjoint;
 use crate::loaded::Matrix;
 use crate::pass::Pass;
@@ -24,7 +24,9 @@ impl Pass {
         let n_rows = x.len() / width;
         let mut logits = std::mem::take(&mut self.logits);
         logits.resize(n_rows * n_vocab, 0.0);
-        if n_rows == 1 || n_out == n_vocab {
+        if n_rows == 0 {
+            // The chunks of a prompt but the last: the head need not be read.
+        } else if n_rows == 1 || n_out == n_vocab {
             self.multiply_head(matrix, &x, softcap, &mut logits[first..][..n_rows * n_out]);
         } else {
             let mut part = vec![0.0; n_rows * n_out];

@@ -48,7 +48,7 @@ pub(crate) struct Unpacker {
     pub(crate) form: Form,
     pub(crate) unpack: Unpack,
     /// Multiplies rearranged blocks with one row.
-    pub(crate) row: fn(Isa, RowPanels<'_>) -> Floats,
+    pub(crate) row: unsafe fn(Isa, RowPanels<'_>),
     /// Pieces of fewer than four bytes that it reads.
     pub(crate) narrow: &'static [Narrow],
 }

@@ -6,6 +6,7 @@ use super::blocks::{Blocks, PanelBlocks};
 use super::{MAX_GROUPS, Packing, Sink};
 use crate::activations::Tile;
 use crate::body::integer_product::four;
+use crate::body::target::Target;
 use crate::isa::Isa;
 use crate::lanes::{Floats, Job, Lanes};
 use crate::panel::{CHANNELS, Range};
@@ -16,11 +17,18 @@ pub(crate) struct RowPanels<'a> {
     pub(crate) bytes: &'a [u8],
     /// A tile of this row alone.
     pub(crate) x: Tile<'a>,
+    /// Where the values go.
+    pub(crate) target: Target<'a>,
+    /// Which of the target's panels these are.
+    pub(crate) panel: usize,
 }
 
-/// The span's value of each channel.
-pub(super) fn multiply<P: Packing>(isa: Isa, panels: RowPanels<'_>) -> Floats {
-    isa.run(Multiply { panels, of: PhantomData::<P> })
+/// Multiplies sixteen channels of a span with the row.
+///
+/// # Safety
+/// The target's columns are the present task's alone.
+pub(super) unsafe fn multiply<P: Packing>(isa: Isa, panels: RowPanels<'_>) {
+    isa.run(Multiply { panels, of: PhantomData::<P> });
 }
 
 struct Multiply<'a, P> {
@@ -29,17 +37,16 @@ struct Multiply<'a, P> {
 }
 
 impl<P: Packing> Job for Multiply<'_, P> {
-    type Output = Floats;
+    type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self, l: L) -> Floats {
+    fn run<L: Lanes>(self, l: L) {
         let mut acc = l.splat(0.0);
         for (b, bytes) in self.panels.bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
             acc = self.block(l, &PanelBlocks { bytes }, b, acc);
         }
-        let mut values = Floats::ZERO;
-        l.store(acc, &mut values.0);
-        values
+        // SAFETY: the columns are this task's alone (`multiply`'s contract).
+        unsafe { self.panels.target.put(l, 0, self.panels.panel, acc) };
     }
 }
 

@@ -1,0 +1,78 @@
+//! Where a product's values go.
+
+use super::math::padded;
+use crate::disjoint::Disjoint;
+use crate::lanes::Lanes;
+use crate::panel::CHANNELS;
+
+/// `[n_rows, n_out]`, of which a product owns some columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) out: Disjoint<'a, f32>,
+    pub(crate) n_out: usize,
+    /// The first of this product's channels, and their number: at most sixteen a panel.
+    pub(crate) channel: usize,
+    pub(crate) n_channels: usize,
+    /// Whether there are no values of earlier spans to add to.
+    pub(crate) first: bool,
+    /// What follows the last span.
+    pub(crate) end: Option<End<'a>>,
+}
+
+/// `out = old + (out + bias)`.
+#[derive(Clone, Copy)]
+pub(crate) struct End<'a> {
+    /// `[n_out]`.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// `[n_rows, n_out]`.
+    pub(crate) old: Option<&'a [f32]>,
+}
+
+impl Target<'_> {
+    /// Takes one span's values of a row, of a panel's channels.
+    ///
+    /// # Safety
+    /// These columns are the present task's alone.
+    #[inline(always)]
+    pub(crate) unsafe fn put<L: Lanes>(&self, l: L, row: usize, panel: usize, y: L::F) {
+        let channel = self.channel + panel * CHANNELS;
+        let at = row * self.n_out + channel;
+        // SAFETY: by the caller.
+        let out = unsafe { self.out.part(at..at + CHANNELS.min(self.n_channels - panel * CHANNELS)) };
+        if let Some(out) = out.first_chunk_mut() {
+            let y = self.finish(l, at, channel, y, out);
+            l.store(y, out);
+        } else {
+            let mut all = padded(out);
+            let y = self.finish(l, at, channel, y, &all);
+            l.store(y, &mut all);
+            out.copy_from_slice(&all[..out.len()]);
+        }
+    }
+
+    /// What becomes of sixteen values. `out` stands in their place.
+    #[inline(always)]
+    fn finish<L: Lanes>(&self, l: L, at: usize, channel: usize, mut y: L::F, out: &[f32; CHANNELS]) -> L::F {
+        if !self.first {
+            y = l.add(l.load(out), y);
+        }
+        if let Some(End { bias, old }) = self.end {
+            if let Some(bias) = bias {
+                y = l.add(y, first_sixteen(l, &bias[channel..]));
+            }
+            if let Some(old) = old {
+                y = l.add(first_sixteen(l, &old[at..]), y);
+            }
+        }
+        y
+    }
+}
+
+/// The first sixteen, filled up with zeros where there are fewer.
+#[inline(always)]
+fn first_sixteen<L: Lanes>(l: L, x: &[f32]) -> L::F {
+    match x.first_chunk() {
+        Some(sixteen) => l.load(sixteen),
+        None => l.load(&padded(x)),
+    }
+}
