@@ -4,9 +4,11 @@
 //! `exp(mean of -ln p(token | those before it in its window))` over the scored tokens. [`Definition`] says which tokens
 //! are scored. Its error is the standard error of that mean, carried through the exponential.
 
+use std::hash::Hasher;
 use std::ops::ControlFlow;
 
 use dewdrop::{EncodeOptions, Engine, Session};
+use twox_hash::XxHash3_64;
 
 /// Which tokens of a window are scored, and how the text becomes tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub struct Perplexity {
     pub tokens: usize,
     /// Windows evaluated.
     pub windows: usize,
+    /// XXH3 of the logits that tokens were scored with, in order: equal where all their bits are.
+    pub logits: u64,
 }
 
 /// Why there is no perplexity.
@@ -159,7 +163,7 @@ fn check_vocabulary(ids: &[u32], n_vocab: usize) -> Result<(), EvaluateError> {
 fn score(session: &mut Session, window: &[u32], first: usize, sum: &mut Sum) -> Result<(), EvaluateError> {
     // The last token foretells nothing that is scored.
     session.feed_each(&window[..window.len() - 1], first - 1, |position, logits| {
-        sum.add(surprise(logits, window[position + 1]));
+        sum.add(logits, window[position + 1]);
     })?;
     Ok(())
 }
@@ -171,16 +175,22 @@ fn surprise(logits: &[f32], token: u32) -> f64 {
     f64::from(max) + sum.ln() - f64::from(logits[token as usize])
 }
 
-/// Surprises and their squares.
-#[derive(Clone, Copy, Debug, Default)]
+/// Surprises and their squares, and all logits in one number.
+#[derive(Clone, Default)]
 struct Sum {
     n: usize,
     sum: f64,
     squares: f64,
+    logits: XxHash3_64,
 }
 
 impl Sum {
-    fn add(&mut self, surprise: f64) {
+    fn add(&mut self, logits: &[f32], token: u32) {
+        self.logits.write(bytemuck::cast_slice(logits));
+        self.add_surprise(surprise(logits, token));
+    }
+
+    fn add_surprise(&mut self, surprise: f64) {
         self.n += 1;
         self.sum += surprise;
         self.squares += surprise * surprise;
@@ -191,7 +201,8 @@ impl Sum {
         let mean = self.sum / n;
         let variance = (self.squares / n - mean * mean).max(0.0);
         let value = mean.exp();
-        Perplexity { value, error: value * (variance / (n - 1.0)).sqrt(), tokens: self.n, windows }
+        let (error, logits) = (value * (variance / (n - 1.0)).sqrt(), self.logits.finish());
+        Perplexity { value, error, tokens: self.n, windows, logits }
     }
 }
 
@@ -237,7 +248,7 @@ mod tests {
     #[test]
     fn the_error_is_that_of_a_mean() {
         let mut sum = Sum::default();
-        [1.0, 2.0, 3.0].into_iter().for_each(|x| sum.add(x));
+        [1.0, 2.0, 3.0].into_iter().for_each(|x| sum.add_surprise(x));
         let result = sum.perplexity(1);
         assert!((result.value - 2_f64.exp()).abs() < 1e-12);
         // Mean square deviation 2/3, over n - 1 = 2.

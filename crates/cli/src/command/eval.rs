@@ -125,12 +125,13 @@ impl EvalArguments {
                 "scored_tokens": result.tokens,
                 "perplexity": result.value,
                 "error": result.error,
+                "logits_xxh3": format!("{:016x}", result.logits),
                 "tokens_per_second": speed,
                 "peak_memory_bytes": machine::peak_memory(),
             }))?;
             return Ok(());
         }
-        let Perplexity { value, error, tokens, windows } = result;
+        let Perplexity { value, error, tokens, windows, .. } = result;
         writeln!(
             io::stdout(),
             "perplexity {value:.4} +- {error:.4} ({windows} windows of {length}, {tokens} tokens scored)"
