@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dewdrop_backend::state::PAGE;
 use dewdrop_model::{Descriptor, ROPE_FACTORS};
 use dewdrop_store::Checkpoint;
+use dewdrop_text::EncodeOptions;
 
 use crate::language::Language;
 use crate::plan::{Kind, Plan, Question, TooSmall, Use, plan};
@@ -52,7 +53,7 @@ impl Prepared {
         let context = context(&options, &model.descriptor)?;
         let language = Language::of(&checkpoint, &model.descriptor)?;
         checkpoint.forget_pages();
-        let held = machine::held_memory().unwrap_or(0) + checkpoint.bytes_in_memory();
+        let held = held(&checkpoint);
         Ok(Prepared { checkpoint: Arc::new(checkpoint), model, language, options, context, held })
     }
 
@@ -69,6 +70,17 @@ impl Prepared {
     /// How it is to be run.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Ids of a text that is known before there is an engine: what they take, and what is left of their making, is part
+    /// of what plans count.
+    ///
+    /// # Errors
+    /// If the text cannot be turned into tokens.
+    pub fn encode(&mut self, text: &str, options: EncodeOptions) -> Result<Vec<u32>, Error> {
+        let ids = self.language.tokenizer.encode(text, options);
+        self.held = held(&self.checkpoint);
+        ids.map_err(|error| Error::text(&self.checkpoint, error))
     }
 
     /// Makes room for so many sessions at a time.
@@ -146,6 +158,11 @@ impl Prepared {
     fn refuse(&self, refusal: TooSmall) -> Error {
         Error::Memory { path: self.checkpoint.path().to_owned(), refusal: Box::new(refusal) }
     }
+}
+
+/// Bytes that the process has before there is an engine.
+fn held(checkpoint: &Checkpoint) -> u64 {
+    machine::held_memory().unwrap_or(0) + checkpoint.bytes_in_memory()
 }
 
 fn context(options: &Options, descriptor: &Descriptor) -> Result<usize, Error> {

@@ -7,7 +7,7 @@
 use std::hash::Hasher;
 use std::ops::ControlFlow;
 
-use dewdrop::{EncodeOptions, Engine, Session};
+use dewdrop::{EncodeOptions, Engine, Prepared, Session};
 use twox_hash::XxHash3_64;
 
 /// Which tokens of a window are scored, and how the text becomes tokens.
@@ -78,13 +78,17 @@ impl From<dewdrop::Error> for EvaluateError {
     }
 }
 
-/// The tokens of a text as a definition wants them.
-pub fn tokens(engine: &Engine, text: &str, definition: Definition) -> Result<Vec<u32>, EvaluateError> {
+/// The tokens of a text as a definition wants them, before there is an engine: what a long text takes counts in its plan.
+pub fn tokens(
+    prepared: &mut Prepared,
+    text: &str,
+    definition: Definition,
+) -> Result<Vec<u32>, EvaluateError> {
     let options = match definition {
         Definition::Plain => EncodeOptions { add_special: false, parse_special: true },
         Definition::LlamaCpp => EncodeOptions { add_special: true, parse_special: false },
     };
-    Ok(engine.encode(text, options)?)
+    Ok(prepared.encode(text, options)?)
 }
 
 /// The perplexity of `engine` on a text that [`tokens`] has cut.

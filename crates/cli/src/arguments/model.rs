@@ -87,26 +87,17 @@ impl From<Kv> for KvType {
 impl ModelArguments {
     /// The engine that these arguments ask for.
     pub(crate) fn open(&self) -> anyhow::Result<Engine> {
-        self.open_for_logits(1)
+        self.start(self.prepare()?)
     }
 
-    /// The same for work that wants the logits of many rows of a pass.
-    pub(crate) fn open_for_logits(&self, n_rows: usize) -> anyhow::Result<Engine> {
-        let options = Options { logits: n_rows, ..self.options()? };
-        let engine = match &self.model {
-            Some(path) => Engine::open(path, options)?,
-            None => Engine::built_in(options)?,
-        };
+    /// The engine of a model that was prepared. Signals and the system may change its memory budget.
+    pub(crate) fn start(&self, prepared: Prepared) -> anyhow::Result<Engine> {
+        let engine = prepared.engine()?;
         if self.verbose {
             describe::tell(&engine)?;
         }
-        self.watch(&engine)?;
+        memory::watch(&engine, self.memory.clone(), self.verbose)?;
         Ok(engine)
-    }
-
-    /// Lets signals and the system change the engine's memory budget.
-    pub(crate) fn watch(&self, engine: &Engine) -> anyhow::Result<()> {
-        memory::watch(engine, self.memory.clone(), self.verbose)
     }
 
     /// The same with the model at another path, if there is one.
@@ -124,7 +115,12 @@ impl ModelArguments {
 
     /// The model that these arguments name, without its weights.
     pub(crate) fn prepare(&self) -> anyhow::Result<Prepared> {
-        let options = self.options()?;
+        self.prepare_for_logits(1)
+    }
+
+    /// The same for work that wants the logits of many rows of a pass.
+    pub(crate) fn prepare_for_logits(&self, n_rows: usize) -> anyhow::Result<Prepared> {
+        let options = Options { logits: n_rows, ..self.options()? };
         Ok(match &self.model {
             Some(path) => Prepared::open(path, options)?,
             None => Prepared::built_in(options)?,

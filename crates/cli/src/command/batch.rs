@@ -105,9 +105,7 @@ impl BatchArguments {
             widths.into_iter().find(fits).unwrap_or(1)
         });
         prepared.set_sessions(width);
-        let engine = prepared.engine()?;
-        self.model.watch(&engine)?;
-        Ok((engine, width))
+        Ok((self.model.start(prepared)?, width))
     }
 }
 

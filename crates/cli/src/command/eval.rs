@@ -74,8 +74,10 @@ pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<Outcome> {
     let interrupt = Interrupt::install()?;
     let windows = arguments.windows()?;
     let text = arguments.read()?;
-    let engine = arguments.model.open_for_logits(LOGITS)?;
-    let ids = evaluate::tokens(&engine, &text, windows.definition)?;
+    let mut prepared = arguments.model.prepare_for_logits(LOGITS)?;
+    let ids = evaluate::tokens(&mut prepared, &text, windows.definition)?;
+    drop(text);
+    let engine = arguments.model.start(prepared)?;
 
     let _stoppable = interrupt.stoppable();
     let mut bar = Bar::new("windows");
