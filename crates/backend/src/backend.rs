@@ -86,7 +86,8 @@ pub trait Backend: Send {
     /// Logits of the rows that want them, in row order, `[n, n_vocab]`. An error if one is not finite.
     fn logits(&mut self) -> Result<&[f32], BackendError>;
 
-    /// A register's values after the sections run so far, `[n_rows, width]`; for comparison with references.
+    /// A register's values after the sections run so far, `[n_rows, width]`; for comparison with references. Of many rows
+    /// a backend may have let go of what no section to come reads: then they are empty.
     fn read(&mut self, register: Register) -> Vec<f32>;
 }
 

@@ -10,6 +10,7 @@
 mod backend;
 mod cut;
 mod error;
+mod liveness;
 pub mod math;
 mod operation;
 pub mod oracle;

@@ -3,7 +3,7 @@
 use std::iter;
 
 /// A buffer of floats per row of the batch; its width stands in [`Program::registers`](crate::Program).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Register(pub u8);
 
 /// An index into the weights of the section that the operation stands in.
@@ -62,6 +62,35 @@ pub enum Op {
 }
 
 impl Op {
+    /// Registers whose content it depends on.
+    pub fn inputs(&self) -> Vec<Register> {
+        match *self {
+            Op::Embed { .. } => Vec::new(),
+            Op::Norm { input, out, add, .. } | Op::Linear { input, out, add, .. } => {
+                iter::once(input).chain(add.then_some(out)).collect()
+            }
+            Op::Attend { q, k, v, .. } => vec![q, k, v],
+            Op::DeltaRule { qkv, z, beta, alpha, .. } => vec![qkv, z, beta, alpha],
+            Op::ShortConv { bcx, .. } => vec![bcx],
+            Op::Glu { gate, up, .. } => vec![gate, up],
+            Op::Unembed { input, .. } => vec![input],
+        }
+    }
+
+    /// The register that it writes, all of it; none: logits.
+    pub fn output(&self) -> Option<Register> {
+        match *self {
+            Op::Embed { out, .. }
+            | Op::Norm { out, .. }
+            | Op::Linear { out, .. }
+            | Op::Attend { out, .. }
+            | Op::DeltaRule { out, .. }
+            | Op::ShortConv { out, .. }
+            | Op::Glu { out, .. } => Some(out),
+            Op::Unembed { .. } => None,
+        }
+    }
+
     /// Every weight slot that it names, to be renumbered.
     pub(crate) fn slots_mut(&mut self) -> Vec<&mut WeightSlot> {
         match self {

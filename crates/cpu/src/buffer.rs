@@ -11,11 +11,15 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// Makes it at least `len` long. It never shrinks, so that a pass that follows a larger one does not clear it.
+    /// `len` zeros, and more up to whole lanes.
+    pub(crate) fn new(len: usize) -> Self {
+        Buffer { lanes: vec![Floats::ZERO; len.div_ceil(16)] }
+    }
+
+    /// Makes it at least `len` long; its content is anything.
     pub(crate) fn grow(&mut self, len: usize) {
-        let n = len.div_ceil(16);
-        if self.lanes.len() < n {
-            self.lanes.resize(n, Floats::ZERO);
+        if self.len() < len {
+            *self = Buffer::new(len);
         }
     }
 }

@@ -131,7 +131,7 @@ impl Backend for Cpu {
         }
         loaded.has_run = true;
         let loaded = &*loaded;
-        self.pass.execute(&self.program.sections[section].ops, loaded);
+        self.pass.run(section, &self.program.sections[section].ops, loaded);
         Ok(())
     }
 
@@ -141,6 +141,6 @@ impl Backend for Cpu {
     }
 
     fn read(&mut self, register: Register) -> Vec<f32> {
-        self.pass.registers.get(register).to_vec()
+        self.pass.read(register)
     }
 }

@@ -1,6 +1,6 @@
 //! One pass over some rows: what operations read and write besides weights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use dewdrop_backend::rope::RopeTable;
@@ -15,6 +15,10 @@ use crate::op::linear::{Linear, Scratch};
 use crate::pool::Pool;
 use crate::registers::Registers;
 
+/// Rows that a section's operations take at a time. The registers that only one section uses are no longer than that,
+/// however many rows a pass has, and stay in the caches between its operations.
+pub(crate) const TILE: usize = 128;
+
 /// The machine and the present pass.
 pub(crate) struct Pass {
     pub(crate) isa: Isa,
@@ -24,12 +28,20 @@ pub(crate) struct Pass {
     pub(crate) arithmetic: Arithmetic,
     pub(crate) sequences: Sequences,
     pub(crate) ropes: Vec<RopeTable>,
+    /// Rows of the present tile.
     pub(crate) rows: Vec<Row>,
-    /// Rows of each sequence, in ascending positions.
+    /// Of these, the ones of each sequence, in ascending positions.
     pub(crate) by_sequence: BTreeMap<SequenceId, Vec<usize>>,
     pub(crate) registers: Registers,
+    /// Of the rows that want them, of all tiles, `[n, n_vocab]`.
     pub(crate) logits: Vec<f32>,
+    /// How many rows of earlier tiles want logits.
+    pub(crate) n_wanted_before: usize,
     pub(crate) n_vocab: usize,
+    /// All rows of the pass.
+    batch: Vec<Row>,
+    /// By section, the registers that later sections read.
+    carried: Vec<BTreeSet<Register>>,
 }
 
 impl Pass {
@@ -51,7 +63,10 @@ impl Pass {
             by_sequence: BTreeMap::new(),
             registers: Registers::new(program),
             logits: Vec::new(),
+            n_wanted_before: 0,
             n_vocab: program.n_vocab,
+            batch: Vec::new(),
+            carried: program.carried(),
         }
     }
 
@@ -66,21 +81,61 @@ impl Pass {
 
     /// Starts with rows that the sequences have accepted.
     pub(crate) fn begin(&mut self, rows: &[Row]) {
-        self.rows = rows.to_vec();
-        self.by_sequence.clear();
-        for (i, row) in rows.iter().enumerate() {
-            self.by_sequence.entry(row.sequence).or_default().push(i);
-        }
+        self.batch = rows.to_vec();
         let end = rows.iter().map(|row| row.position + 1).max().unwrap_or(0);
         for rope in &mut self.ropes {
             rope.reserve(end);
         }
-        self.registers.begin(rows.len());
-        self.logits.clear();
+        self.registers.begin(rows.len().min(TILE));
+        let n_wanted = rows.iter().filter(|row| row.wants_logits).count();
+        self.logits.resize(n_wanted * self.n_vocab, 0.0);
+        self.enter(0);
     }
 
-    /// Runs operations in order, for all rows; products of one input, such as queries, keys and values, side by side.
-    pub(crate) fn execute(&mut self, ops: &[Op], weights: &Loaded) {
+    /// Runs a section's operations, for one tile of rows after another: a row sees nothing but earlier ones of its
+    /// sequence, through the sequence's state.
+    pub(crate) fn run(&mut self, section: usize, ops: &[Op], weights: &Loaded) {
+        if self.n_tiles() == 1 {
+            return self.execute(ops, weights);
+        }
+        for tile in 0..self.n_tiles() {
+            self.enter(tile);
+            self.execute(ops, weights);
+            self.registers.leave(tile, &self.carried[section]);
+        }
+    }
+
+    /// A register of all rows; empty if it was let go of.
+    pub(crate) fn read(&self, register: Register) -> Vec<f32> {
+        if self.n_tiles() == 1 {
+            let is_written = self.registers.is_written(register);
+            return if is_written { self.registers.get(register).to_vec() } else { Vec::new() };
+        }
+        let of = |tile| self.registers.aside(tile, self.tile(tile).len(), register);
+        (0..self.n_tiles()).flat_map(of).copied().collect()
+    }
+
+    fn n_tiles(&self) -> usize {
+        self.batch.len().div_ceil(TILE).max(1)
+    }
+
+    fn tile(&self, tile: usize) -> &[Row] {
+        &self.batch[tile * TILE..self.batch.len().min((tile + 1) * TILE)]
+    }
+
+    /// Turns to a tile.
+    fn enter(&mut self, tile: usize) {
+        self.rows = self.tile(tile).to_vec();
+        self.by_sequence.clear();
+        for (i, row) in self.rows.iter().enumerate() {
+            self.by_sequence.entry(row.sequence).or_default().push(i);
+        }
+        self.n_wanted_before = self.batch[..tile * TILE].iter().filter(|row| row.wants_logits).count();
+        self.registers.enter(tile, self.rows.len());
+    }
+
+    /// Runs operations in order, for the tile's rows; products of one input, such as queries, keys and values, side by side.
+    fn execute(&mut self, ops: &[Op], weights: &Loaded) {
         for ops in ops.chunk_by(go_together) {
             match ops {
                 [op] => self.operate(op, weights),

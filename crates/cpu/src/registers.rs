@@ -1,5 +1,7 @@
 //! The named buffers of a pass.
 
+use std::collections::BTreeSet;
+
 use dewdrop_backend::{Program, Register};
 
 use crate::activations::Activations;
@@ -7,18 +9,23 @@ use crate::buffer::Buffer;
 use crate::isa::Isa;
 use crate::pool::Pool;
 
-/// Registers, `[n_rows, width]` each, and the int8 of those that a quantized matrix has read.
+/// Registers of a tile of rows, `[n_rows, width]` each, and the int8 of those that a quantized matrix has read.
 ///
 /// An operation writes spare buffers that then take its targets' places, so it may read any register, its own target's
-/// old content included, while its tasks write.
+/// old content included, while its tasks write. A pass of many tiles puts aside what later sections read of each.
 pub(crate) struct Registers {
     widths: Vec<usize>,
     n_rows: usize,
+    /// Rows that every buffer has room for: no tile of any pass so far had more.
+    most_rows: usize,
+    /// Empty where nothing was written yet.
     values: Vec<Buffer>,
     quantized: Vec<Activations>,
     /// Whether `quantized` is of the register's present content.
     fresh: Vec<bool>,
     spare: Vec<Buffer>,
+    /// Of each tile, the registers that were put aside.
+    aside: Vec<Vec<(Register, Buffer)>>,
 }
 
 impl Registers {
@@ -27,69 +34,108 @@ impl Registers {
         Registers {
             widths: program.registers.clone(),
             n_rows: 0,
+            most_rows: 0,
             values: (0..n).map(|_| Buffer::default()).collect(),
             quantized: (0..n).map(|_| Activations::default()).collect(),
             fresh: vec![false; n],
             spare: Vec::new(),
+            aside: Vec::new(),
         }
     }
 
-    /// Starts a pass: all content is forgotten.
-    pub(crate) fn begin(&mut self, n_rows: usize) {
+    /// Starts a pass of tiles of so many rows at most: all content is forgotten.
+    ///
+    /// Buffers stay for passes to come. They become larger all at once, so that each fits every register of its width.
+    pub(crate) fn begin(&mut self, tile_rows: usize) {
+        for tile in &mut self.aside {
+            self.spare.extend(tile.drain(..).map(|(_, values)| values));
+        }
+        if tile_rows > self.most_rows {
+            self.most_rows = tile_rows;
+            self.spare.clear();
+            self.values.fill_with(Buffer::default);
+        }
+    }
+
+    /// Turns to a tile, of so many rows: what was put aside of it comes back.
+    pub(crate) fn enter(&mut self, tile: usize, n_rows: usize) {
         self.n_rows = n_rows;
         self.fresh.fill(false);
-        for (values, width) in self.values.iter_mut().zip(&self.widths) {
-            values.grow(n_rows * width);
+        if let Some(aside) = self.aside.get_mut(tile) {
+            for (register, values) in std::mem::take(aside) {
+                self.put(register, values);
+            }
         }
+    }
+
+    /// Puts some registers aside, to turn to another tile.
+    pub(crate) fn leave(&mut self, tile: usize, registers: &BTreeSet<Register>) {
+        if self.aside.len() <= tile {
+            self.aside.resize_with(tile + 1, Vec::new);
+        }
+        let values = &mut self.values;
+        let take = |&register: &Register| (register, std::mem::take(&mut values[index(register)]));
+        self.aside[tile] = registers.iter().map(take).collect();
+    }
+
+    /// What was put aside of a register of a tile, `[n_rows, width]`; empty if it was not.
+    pub(crate) fn aside(&self, tile: usize, n_rows: usize, register: Register) -> &[f32] {
+        let found = self.aside.get(tile).and_then(|tile| tile.iter().find(|(other, _)| *other == register));
+        found.map_or(&[], |(_, values)| &values[..n_rows * self.width(register)])
     }
 
     pub(crate) fn width(&self, register: Register) -> usize {
-        self.widths[usize::from(register.0)]
+        self.widths[index(register)]
     }
 
     /// `[n_rows, width]`.
+    ///
+    /// # Panics
+    /// If nothing was written to it.
     pub(crate) fn get(&self, register: Register) -> &[f32] {
-        let i = usize::from(register.0);
-        &self.values[i][..self.n_rows * self.widths[i]]
+        &self.values[index(register)][..self.n_rows * self.width(register)]
+    }
+
+    /// Whether anything was written to it since buffers last became larger.
+    pub(crate) fn is_written(&self, register: Register) -> bool {
+        !self.values[index(register)].is_empty()
     }
 
     /// A register's rows as int8, computed once per content.
     pub(crate) fn quantize(&mut self, isa: Isa, pool: &mut Pool, register: Register) {
-        let i = usize::from(register.0);
+        let i = index(register);
         if !self.fresh[i] {
-            self.quantized[i].fill(
-                isa,
-                pool,
-                &self.values[i][..self.n_rows * self.widths[i]],
-                self.widths[i],
-            );
+            let values = &self.values[i][..self.n_rows * self.widths[i]];
+            self.quantized[i].fill(isa, pool, values, self.widths[i]);
             self.fresh[i] = true;
         }
     }
 
     /// What [`Registers::quantize`] has computed.
     pub(crate) fn quantized(&self, register: Register) -> &Activations {
-        let i = usize::from(register.0);
-        assert!(self.fresh[i], "register {i} is quantized");
-        &self.quantized[i]
+        assert!(self.fresh[index(register)], "register {} is quantized", register.0);
+        &self.quantized[index(register)]
     }
 
     /// A buffer to write a register's next content to, at least as long; its content is anything.
     pub(crate) fn take_spare(&mut self, register: Register) -> Buffer {
-        let len = self.n_rows * self.width(register);
-        // The smallest that is large enough, or else the largest: buffers wander between registers, and none should
-        // become larger than it must.
-        let fits = |spare: &Buffer| (spare.len() < len, spare.len().abs_diff(len));
-        let best = (0..self.spare.len()).min_by_key(|&i| fits(&self.spare[i]));
-        let mut spare = best.map(|i| self.spare.swap_remove(i)).unwrap_or_default();
-        spare.grow(len);
-        spare
+        let len = (self.most_rows * self.width(register)).next_multiple_of(16);
+        match self.spare.iter().position(|spare| spare.len() == len) {
+            Some(i) => self.spare.swap_remove(i),
+            None => Buffer::new(len),
+        }
     }
 
     /// Makes a buffer the register's content.
     pub(crate) fn put(&mut self, register: Register, values: Buffer) {
-        let i = usize::from(register.0);
-        self.spare.push(std::mem::replace(&mut self.values[i], values));
-        self.fresh[i] = false;
+        let old = std::mem::replace(&mut self.values[index(register)], values);
+        if !old.is_empty() {
+            self.spare.push(old);
+        }
+        self.fresh[index(register)] = false;
     }
+}
+
+fn index(register: Register) -> usize {
+    usize::from(register.0)
 }

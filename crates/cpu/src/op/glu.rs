@@ -14,7 +14,7 @@ impl Pass {
     pub(crate) fn glu(&mut self, gate: Register, up: Register, out: Register, activation: Activation) {
         let mut values = self.registers.take_spare(out);
         let (isa, gate, up) = (self.isa, self.registers.get(gate), self.registers.get(up));
-        let n = self.registers.get(out).len();
+        let n = self.rows.len() * self.registers.width(out);
         assert!(gate.len() == n && up.len() == n, "glu of {} and {} to {n} values", gate.len(), up.len());
         let target = Disjoint::new(&mut values);
         self.pool.run(n.div_ceil(STRETCH), &|_, i| {

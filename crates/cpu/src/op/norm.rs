@@ -20,10 +20,11 @@ impl Pass {
         assert_eq!(width, self.registers.width(out), "widths of a norm's registers");
         let mut values = self.registers.take_spare(out);
         let target = Disjoint::new(&mut values);
-        let (isa, x, old) = (self.isa, self.registers.get(input), self.registers.get(out));
+        let (isa, x) = (self.isa, self.registers.get(input));
+        let old = add.then(|| self.registers.get(out));
         self.pool.run(self.rows.len(), &|_, row| {
             let of_row = row * width..(row + 1) * width;
-            let old = add.then(|| &old[of_row.clone()]);
+            let old = old.map(|old| &old[of_row.clone()]);
             // SAFETY: a row of the target is its task's alone.
             let out = unsafe { target.part(of_row.clone()) };
             isa.run(Norm { x: &x[of_row], weight, eps, old, out });

@@ -22,11 +22,13 @@ impl Pass {
         let rows = self.rows.iter().zip(self.registers.get(input).chunks_exact(width));
         let x: Vec<f32> = rows.filter(|(row, _)| row.wants_logits).flat_map(|(_, x)| x).copied().collect();
         let n_rows = x.len() / width;
-        let mut logits = std::mem::take(&mut self.logits);
-        logits.resize(n_rows * n_vocab, 0.0);
         if n_rows == 0 {
-            // The chunks of a prompt but the last: the head need not be read.
-        } else if n_rows == 1 || n_out == n_vocab {
+            // Most rows of a prompt: the head need not be read.
+            return;
+        }
+        let mut all = std::mem::take(&mut self.logits);
+        let logits = &mut all[self.n_wanted_before * n_vocab..][..n_rows * n_vocab];
+        if n_rows == 1 || n_out == n_vocab {
             self.multiply_head(matrix, &x, softcap, &mut logits[first..][..n_rows * n_out]);
         } else {
             let mut part = vec![0.0; n_rows * n_out];
@@ -35,7 +37,7 @@ impl Pass {
                 row[first..first + n_out].copy_from_slice(part);
             }
         }
-        self.logits = logits;
+        self.logits = all;
     }
 
     /// `out = matrix x`, capped; `x`: `[n_rows, width]`, `out`: `[n_rows, n_out]`.
