@@ -25,6 +25,17 @@ pub struct SequenceId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LoadedId(pub u32);
 
+/// What passes and sequences come to at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserve {
+    /// Rows of a pass.
+    pub rows: usize,
+    /// Sequences at a time.
+    pub sequences: usize,
+    /// Positions of each.
+    pub positions: usize,
+}
+
 /// How linear layers compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Arithmetic {
@@ -52,6 +63,10 @@ pub enum KvType {
 pub trait Backend: Send {
     /// For people: `cpu (avx2, 2 threads)`.
     fn name(&self) -> String;
+
+    /// Takes the memory now that it will need besides weights, so that none is missing later. A backend that does not
+    /// takes it when it is needed.
+    fn reserve(&mut self, _reserve: &Reserve) {}
 
     /// Takes a section's weights, in the order of its [`WeightSpec`](crate::WeightSpec)s. A backend may keep them where
     /// they are, copy them or lay them out anew.

@@ -20,9 +20,9 @@ pub mod rope;
 pub mod state;
 mod weight;
 
-pub use backend::{Arithmetic, Backend, KvType, LoadedId, Row, SequenceId, check_finite, largest};
+pub use backend::{Arithmetic, Backend, KvType, LoadedId, Reserve, Row, SequenceId, check_finite, largest};
 pub use cut::{Cut, Origin};
 pub use error::BackendError;
 pub use operation::{Activation, Attention, DeltaRule, HeadOrder, Op, Register, ShortConv, WeightSlot};
 pub use program::{Pairing, Program, Rope, Section, StateSpec, WeightSpec};
-pub use weight::{Blocks, Transform, Weight};
+pub use weight::{Blocks, Memory, Transform, Weight};

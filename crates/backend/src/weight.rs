@@ -11,15 +11,34 @@ use crate::{BackendError, WeightSpec};
 /// Bytes that somebody else keeps alive: a map, a buffer, a staging slot. Cloning shares them.
 #[derive(Clone)]
 pub struct Blocks {
-    owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    owner: Owner,
     range: Range<usize>,
 }
+
+#[derive(Clone)]
+enum Owner {
+    /// To be read alone.
+    Shared(Arc<dyn AsRef<[u8]> + Send + Sync>),
+    /// Given away: whoever is the last to have it may write it.
+    Given(Arc<dyn Memory>),
+}
+
+/// Memory that can be given away.
+pub trait Memory: AsRef<[u8]> + AsMut<[u8]> + Send + Sync {}
+
+impl<T: AsRef<[u8]> + AsMut<[u8]> + Send + Sync> Memory for T {}
 
 impl Blocks {
     /// All bytes of `owner`.
     pub fn new(owner: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Self {
         let range = 0..(*owner).as_ref().len();
-        Blocks { owner, range }
+        Blocks { owner: Owner::Shared(owner), range }
+    }
+
+    /// All bytes of `memory`, which nobody else has.
+    pub fn given(memory: impl Memory + 'static) -> Self {
+        let range = 0..memory.as_ref().len();
+        Blocks { owner: Owner::Given(Arc::new(memory)), range }
     }
 
     /// The given part of these bytes.
@@ -37,19 +56,31 @@ impl Blocks {
             range: self.range.start + range.start..self.range.start + range.end,
         }
     }
+
+    /// The bytes to be written in place, if they were [given](Blocks::given) and nobody else has any of them.
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        match &mut self.owner {
+            Owner::Shared(_) => None,
+            Owner::Given(memory) => Some(&mut Arc::get_mut(memory)?.as_mut()[self.range.clone()]),
+        }
+    }
 }
 
 impl Deref for Blocks {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &(*self.owner).as_ref()[self.range.clone()]
+        let bytes = match &self.owner {
+            Owner::Shared(owner) => (**owner).as_ref(),
+            Owner::Given(memory) => (**memory).as_ref(),
+        };
+        &bytes[self.range.clone()]
     }
 }
 
 impl From<Vec<u8>> for Blocks {
     fn from(bytes: Vec<u8>) -> Self {
-        Blocks::new(Arc::new(bytes))
+        Blocks::given(bytes)
     }
 }
 

@@ -51,13 +51,7 @@ impl Activations {
         // As few tiles as can be, as equal as can be.
         let (tile_rows, _) = isa.tile();
         self.width = self.n_rows.div_ceil(self.n_rows.div_ceil(tile_rows).max(1)).max(1);
-        let n = self.n_tiles() * self.width * n_in;
-        self.q.resize(n / 4, [0; 4]);
-        self.scales.resize(n / BLOCK, 0.0);
-        for (sums, group) in [(&mut self.by16, SUM), (&mut self.by32, BLOCK)] {
-            sums.plain.resize(n / group, 0.0);
-            sums.scaled.resize(n / group, 0.0);
-        }
+        self.resize(self.n_tiles() * self.width, n_in);
         let width = self.width;
         let (q, scales) = (Disjoint::new(&mut self.q), Disjoint::new(&mut self.scales));
         let (plain16, scaled16) = (Disjoint::new(&mut self.by16.plain), Disjoint::new(&mut self.by16.scaled));
@@ -81,6 +75,23 @@ impl Activations {
             };
             isa.run(job);
         });
+    }
+
+    /// Bytes for so many rows.
+    pub(crate) fn bytes(n_rows: usize, n_in: usize) -> usize {
+        let n = n_rows * n_in;
+        n + (n / BLOCK + 2 * (n / SUM + n / BLOCK)) * size_of::<f32>()
+    }
+
+    /// Makes room for so many rows; what is there means nothing then.
+    pub(crate) fn resize(&mut self, n_rows: usize, n_in: usize) {
+        let n = n_rows * n_in;
+        self.q.resize(n / 4, [0; 4]);
+        self.scales.resize(n / BLOCK, 0.0);
+        for (sums, group) in [(&mut self.by16, SUM), (&mut self.by32, BLOCK)] {
+            sums.plain.resize(n / group, 0.0);
+            sums.scaled.resize(n / group, 0.0);
+        }
     }
 
     pub(crate) fn n_rows(&self) -> usize {

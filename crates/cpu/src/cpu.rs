@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dewdrop_backend::check_finite;
 use dewdrop_backend::state::Sequences;
 use dewdrop_backend::{
-    Arithmetic, Backend, BackendError, KvType, LoadedId, Program, Register, Row, SequenceId, Weight,
+    Arithmetic, Backend, BackendError, KvType, LoadedId, Program, Register, Reserve, Row, SequenceId, Weight,
 };
 
 use crate::isa::Isa;
@@ -19,13 +19,13 @@ pub struct Cpu {
     program: Arc<Program>,
     loaded: BTreeMap<u32, Loaded>,
     next_id: u32,
-    /// Bytes of weights rearranged in the present pass, and how many more may be, ever.
+    /// Bytes of weights copied to be rearranged in the present pass, and how many more may be, ever.
     arranged: usize,
     room: usize,
     pass: Pass,
 }
 
-/// Bytes of weights that a pass rearranges, about: some hundredths of a second.
+/// Bytes of weights that a pass copies to rearrange them, about: some hundredths of a second.
 const ARRANGED_PER_PASS: usize = 128 << 20;
 
 /// The environment variable that names the instruction set where no option does.
@@ -52,8 +52,8 @@ impl Cpu {
         Ok(Cpu { program, loaded: BTreeMap::new(), next_id: 0, arranged: 0, room: usize::MAX, pass })
     }
 
-    /// Limits the memory for rearranged copies of weights, in bytes. Where loaded weights are memory of their own, copies
-    /// take their place and need no limit; beside a map of the files they come on top.
+    /// Limits the memory for rearranged copies of weights, in bytes. Weights in memory that was given to the backend are
+    /// rearranged where they lie and need no limit; beside a map of the files copies come on top.
     #[must_use]
     pub fn with_room(self, bytes: usize) -> Self {
         Cpu { room: bytes, ..self }
@@ -75,6 +75,10 @@ impl Backend for Cpu {
         let exact = if self.pass.arithmetic == Arithmetic::Exact { ", exact" } else { "" };
         let (isa, n) = (self.pass.isa.name(), self.pass.pool.threads());
         format!("cpu ({isa}, {n} thread{}{exact})", if n == 1 { "" } else { "s" })
+    }
+
+    fn reserve(&mut self, reserve: &Reserve) {
+        self.pass.reserve(&self.program, reserve);
     }
 
     fn load(&mut self, section: usize, weights: Vec<Weight>) -> Result<LoadedId, BackendError> {
@@ -123,11 +127,13 @@ impl Backend for Cpu {
         let loaded = self.loaded.get_mut(&weights.0);
         let loaded = loaded.unwrap_or_else(|| panic!("weights {} are not loaded", weights.0));
         assert_eq!(loaded.section, section, "weights {} belong to another section", weights.0);
-        // Weights that are used a second time are worth rearranging: some in each pass, so that none takes long.
-        let quantized = self.pass.arithmetic == Arithmetic::Quantized;
-        if quantized && loaded.has_run && self.arranged < ARRANGED_PER_PASS {
-            let bytes = loaded.arrange(&mut self.pass.pool, self.room);
-            (self.arranged, self.room) = (self.arranged + bytes, self.room - bytes);
+        if self.pass.arithmetic == Arithmetic::Quantized {
+            loaded.arrange_in_place(&mut self.pass.pool);
+            // Copies are worth it where weights are used a second time: some in each pass, so that none takes long.
+            if loaded.has_run && self.arranged < ARRANGED_PER_PASS {
+                let bytes = loaded.arrange_moved(&mut self.pass.pool, self.room);
+                (self.arranged, self.room) = (self.arranged + bytes, self.room - bytes);
+            }
         }
         loaded.has_run = true;
         let loaded = &*loaded;

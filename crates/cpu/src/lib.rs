@@ -18,6 +18,7 @@ mod body;
 mod buffer;
 mod cpu;
 mod disjoint;
+mod footprint;
 mod isa;
 mod lanes;
 pub mod limits;
@@ -31,3 +32,5 @@ mod registers;
 mod unpack;
 
 pub use cpu::{Cpu, instruction_sets};
+pub use footprint::activation_bytes;
+pub use loaded::moved_bytes;

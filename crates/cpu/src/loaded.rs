@@ -28,6 +28,8 @@ pub(crate) struct Matrix {
     pub(crate) n_in: usize,
     pub(crate) layout: Layout,
     pub(crate) blocks: Blocks,
+    /// Whether it lies as kernels like it, in memory of our own.
+    pub(crate) is_settled: bool,
 }
 
 /// In which order a matrix's blocks stand.
@@ -50,6 +52,14 @@ enum Use {
     Taps,
 }
 
+/// Bytes of memory that a matrix takes a second time while it is rearranged, though it was given to the backend.
+pub fn moved_bytes(block_type: BlockType, n_out: usize, n_in: usize) -> u64 {
+    match Unpacker::of(block_type) {
+        Some(_) if !panels::fits_in_place(n_out) => panels::bytes(block_type, n_out, n_in) as u64,
+        _ => 0,
+    }
+}
+
 impl Loaded {
     pub(crate) fn new(index: usize, section: &Section, weights: Vec<Weight>) -> Result<Self, BackendError> {
         let (found, want) = (weights.len(), section.weights.len());
@@ -69,14 +79,21 @@ impl Loaded {
         Ok(Loaded { section: index, has_run: false, weights, arranged: false })
     }
 
-    /// Moves matrices into memory of our own on huge pages, at most `room` bytes, quantized ones rearranged into panels,
-    /// and lets go of their file blocks; returns how many bytes that were. Results are the same before and after. Where
-    /// there is no memory for it, all stays as it is.
-    pub(crate) fn arrange(&mut self, pool: &mut Pool, room: usize) -> usize {
+    /// Rearranges quantized matrices into panels where they lie, those whose memory was given to us. Results are the same
+    /// before and after.
+    pub(crate) fn arrange_in_place(&mut self, pool: &mut Pool) {
+        let matrices = self.weights.iter_mut().filter_map(LoadedWeight::as_matrix_mut);
+        matrices.filter(|matrix| !matrix.is_settled).for_each(|matrix| matrix.arrange_in_place(pool));
+    }
+
+    /// Moves the other matrices into memory of our own on huge pages, at most `room` bytes, quantized ones rearranged into
+    /// panels, and lets go of their file blocks; returns how many bytes that were. Results are the same before and after.
+    /// Where there is no memory for it, all stays as it is.
+    pub(crate) fn arrange_moved(&mut self, pool: &mut Pool, room: usize) -> usize {
         if std::mem::replace(&mut self.arranged, true) {
             return 0;
         }
-        let matrices = || self.weights.iter().filter_map(LoadedWeight::as_matrix);
+        let matrices = || self.weights.iter().filter_map(LoadedWeight::as_matrix).filter(|m| !m.is_settled);
         let bytes = matrices().map(Matrix::arranged_bytes).sum();
         if bytes == 0 || bytes > room {
             return 0;
@@ -94,15 +111,12 @@ impl Loaded {
             rest = others;
         }
         let (memory, mut at) = (panels::share(memory), 0);
-        for weight in &mut self.weights {
-            if let LoadedWeight::Matrix(matrix) = weight {
-                let n = matrix.arranged_bytes();
-                matrix.blocks = memory.slice(at..at + n);
-                if Unpacker::of(matrix.block_type).is_some() {
-                    matrix.layout = Layout::Panels;
-                }
-                at += n;
-            }
+        let matrices = self.weights.iter_mut().filter_map(LoadedWeight::as_matrix_mut);
+        for matrix in matrices.filter(|matrix| !matrix.is_settled) {
+            let n = matrix.arranged_bytes();
+            matrix.blocks = memory.slice(at..at + n);
+            matrix.settle();
+            at += n;
         }
         at
     }
@@ -140,9 +154,37 @@ impl LoadedWeight {
             _ => None,
         }
     }
+
+    fn as_matrix_mut(&mut self) -> Option<&mut Matrix> {
+        match self {
+            LoadedWeight::Matrix(matrix) => Some(matrix),
+            _ => None,
+        }
+    }
 }
 
 impl Matrix {
+    /// Arranges it where it lies, if its memory is ours and it fits there.
+    fn arrange_in_place(&mut self, pool: &mut Pool) {
+        let Some(bytes) = self.blocks.bytes_mut() else { return };
+        // Floats stay in the file's order.
+        if let Some(unpacker) = Unpacker::of(self.block_type) {
+            if !panels::fits_in_place(self.n_out) {
+                return;
+            }
+            panels::rearrange_in_place(pool, unpacker, self.block_type, bytes, self.n_in);
+        }
+        self.settle();
+    }
+
+    /// It lies as it should.
+    fn settle(&mut self) {
+        self.is_settled = true;
+        if Unpacker::of(self.block_type).is_some() {
+            self.layout = Layout::Panels;
+        }
+    }
+
     /// Bytes that it takes in memory of our own.
     fn arranged_bytes(&self) -> usize {
         match Unpacker::of(self.block_type) {
@@ -155,7 +197,7 @@ impl Matrix {
 impl From<Weight> for Matrix {
     fn from(weight: Weight) -> Self {
         let Weight { block_type, n_out, n_in, blocks } = weight;
-        Matrix { block_type, n_out, n_in, layout: Layout::File, blocks }
+        Matrix { block_type, n_out, n_in, layout: Layout::File, blocks, is_settled: false }
     }
 }
 

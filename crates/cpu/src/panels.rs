@@ -56,17 +56,54 @@ pub(crate) fn rearrange(
     let (n_out, tile_bytes) = (file.len() / channel_bytes, CHANNELS * channel_bytes);
     let out = Disjoint::new(out);
     pool.run(n_out.div_ceil(CHANNELS), &|_, tile| {
-        // Channels beyond the last repeat it; their values go nowhere.
-        let channel =
-            |j: usize| &file[(tile * CHANNELS + j).min(n_out - 1) * channel_bytes..][..channel_bytes];
-        let channels: [&[u8]; CHANNELS] = std::array::from_fn(channel);
+        let first = tile * CHANNELS;
+        let file = &file[first * channel_bytes..n_out.min(first + CHANNELS) * channel_bytes];
         // SAFETY: a tile's bytes are its task's alone.
         let out = unsafe { out.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
-        let block_bytes = block_type.block().bytes;
-        for (b, out) in out.chunks_exact_mut(CHANNELS * block_bytes).enumerate() {
-            rearrange_block(channels.map(|c| &c[b * block_bytes..][..block_bytes]), unpacker.narrow, out);
-        }
+        rearrange_tile(unpacker, block_type, file, channel_bytes, out);
     });
+}
+
+/// Whether a matrix can be rearranged where it lies: its channels are tiles without any filling up.
+pub(crate) fn fits_in_place(n_out: usize) -> bool {
+    n_out.is_multiple_of(CHANNELS)
+}
+
+/// Rearranges a matrix of whole tiles where it lies: a tile takes the place of the same channels in file order.
+pub(crate) fn rearrange_in_place(
+    pool: &mut Pool,
+    unpacker: &Unpacker,
+    block_type: BlockType,
+    bytes: &mut [u8],
+    n_in: usize,
+) {
+    let channel_bytes = block_type.bytes_for(n_in);
+    let tile_bytes = CHANNELS * channel_bytes;
+    let n_tiles = bytes.len() / tile_bytes;
+    let bytes = Disjoint::new(bytes);
+    pool.run(n_tiles, &|_, tile| {
+        // SAFETY: a tile's bytes are its task's alone.
+        let tile = unsafe { bytes.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
+        rearrange_tile(unpacker, block_type, &tile.to_vec(), channel_bytes, tile);
+    });
+}
+
+/// Rearranges up to sixteen channels.
+fn rearrange_tile(
+    unpacker: &Unpacker,
+    block_type: BlockType,
+    file: &[u8],
+    channel_bytes: usize,
+    out: &mut [u8],
+) {
+    let n_out = file.len() / channel_bytes;
+    // Channels beyond the last repeat it; their values go nowhere.
+    let channel = |j: usize| &file[j.min(n_out - 1) * channel_bytes..][..channel_bytes];
+    let channels: [&[u8]; CHANNELS] = std::array::from_fn(channel);
+    let block_bytes = block_type.block().bytes;
+    for (b, out) in out.chunks_exact_mut(CHANNELS * block_bytes).enumerate() {
+        rearrange_block(channels.map(|c| &c[b * block_bytes..][..block_bytes]), unpacker.narrow, out);
+    }
 }
 
 fn rearrange_block(channels: [&[u8]; CHANNELS], narrow: &[Narrow], mut out: &mut [u8]) {

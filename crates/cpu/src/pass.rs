@@ -5,8 +5,9 @@ use std::sync::Mutex;
 
 use dewdrop_backend::rope::RopeTable;
 use dewdrop_backend::state::Sequences;
-use dewdrop_backend::{Arithmetic, Op, Program, Register, Row, SequenceId};
+use dewdrop_backend::{Arithmetic, Op, Program, Register, Reserve, Row, SequenceId};
 
+use crate::footprint::{quantized, walk};
 use crate::isa::Isa;
 use crate::loaded::Loaded;
 use crate::op::attend::{Heads, Inputs};
@@ -77,6 +78,16 @@ impl Pass {
         for scratch in &mut self.scratch {
             *scratch = Mutex::default();
         }
+    }
+
+    /// Takes the memory now that passes and sequences will need.
+    pub(crate) fn reserve(&mut self, program: &Program, reserve: &Reserve) {
+        self.sequences.reserve(reserve.sequences, reserve.positions);
+        for rope in &mut self.ropes {
+            rope.reserve(reserve.positions);
+        }
+        walk(&mut self.registers, program, &self.carried, reserve.rows, reserve.rows.min(TILE));
+        self.registers.settle(&quantized(program));
     }
 
     /// Starts with rows that the sequences have accepted.
@@ -194,7 +205,7 @@ impl Pass {
 }
 
 /// Whether two successive operations are products of the same input that do not touch what the other writes.
-fn go_together(a: &Op, b: &Op) -> bool {
+pub(crate) fn go_together(a: &Op, b: &Op) -> bool {
     match (a, b) {
         (Op::Linear { input: x, out: a, .. }, Op::Linear { input: y, out: b, .. }) => {
             x == y && a != b && a != x && b != x

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use dewdrop_backend::quantize::BLOCK;
 use dewdrop_backend::{Program, Register};
 
 use crate::activations::Activations;
@@ -82,6 +83,26 @@ impl Registers {
     pub(crate) fn aside(&self, tile: usize, n_rows: usize, register: Register) -> &[f32] {
         let found = self.aside.get(tile).and_then(|tile| tile.iter().find(|(other, _)| *other == register));
         found.map_or(&[], |(_, values)| &values[..n_rows * self.width(register)])
+    }
+
+    /// Floats of all buffers.
+    pub(crate) fn floats(&self) -> usize {
+        let aside = self.aside.iter().flatten().map(|(_, values)| values);
+        self.values.iter().chain(&self.spare).chain(aside).map(|values| values.len()).sum()
+    }
+
+    /// Writes all buffers, and those for the int8 of some registers, so that they are memory and not a promise of it.
+    pub(crate) fn settle(&mut self, quantized: &BTreeSet<Register>) {
+        let aside = self.aside.iter_mut().flatten().map(|(_, values)| values);
+        for values in self.values.iter_mut().chain(&mut self.spare).chain(aside) {
+            values.fill(0.0);
+        }
+        for &register in quantized {
+            let width = self.width(register);
+            if width.is_multiple_of(BLOCK) {
+                self.quantized[index(register)].resize(self.most_rows, width);
+            }
+        }
     }
 
     pub(crate) fn width(&self, register: Register) -> usize {

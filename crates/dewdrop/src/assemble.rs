@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dewdrop_backend::oracle::Oracle;
-use dewdrop_backend::{Backend, BackendError, Program};
+use dewdrop_backend::{Backend, BackendError, Program, Reserve};
 use dewdrop_cpu::Cpu;
 use dewdrop_engine::Core;
 use dewdrop_store::{Checkpoint, Residency, Store, WeightSource};
@@ -37,7 +37,13 @@ pub(crate) fn by_plan(checkpoint: Arc<Checkpoint>, plan: &Plan, options: &Option
     checkpoint.check_whole()?;
     let program = Arc::new(plan.weights.cut.program.clone());
     let store = Store::streamed(checkpoint, plan.weights.sources.clone(), &plan.weights.placement)?;
-    Ok(Core::new(program.clone(), backend(program, options, usize::MAX)?, store))
+    let mut backend = backend(program.clone(), options, usize::MAX)?;
+    // Where memory is short, what is set aside for later is taken at once, before anyone else can.
+    if plan.streamed > 0 {
+        let (rows, sequences, positions) = (plan.chunk, options.sessions, plan.context);
+        backend.reserve(&Reserve { rows, sequences, positions });
+    }
+    Ok(Core::new(program, backend, store))
 }
 
 fn backend(program: Arc<Program>, options: &Options, room: usize) -> Result<Box<dyn Backend>, BackendError> {

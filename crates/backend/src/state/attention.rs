@@ -47,6 +47,8 @@ pub struct AttentionState {
     head_dim: usize,
     window: Option<usize>,
     pages: Pages,
+    /// Pages that are kept however few positions there are.
+    n_reserved: usize,
 }
 
 impl<E: Element> Page<E> {
@@ -105,7 +107,7 @@ impl AttentionState {
             KvType::F32 => Pages::F32(Vec::new()),
             KvType::F16 => Pages::F16(Vec::new()),
         };
-        AttentionState { n_kv_heads, head_dim, window, pages }
+        AttentionState { n_kv_heads, head_dim, window, pages, n_reserved: 0 }
     }
 
     /// Key/value heads.
@@ -160,7 +162,17 @@ impl AttentionState {
         }
     }
 
-    /// Allocates or frees pages so that they just cover `n_positions`.
+    /// Allocates pages for so many positions, and keeps them from now on.
+    pub fn reserve(&mut self, n_positions: usize) {
+        self.n_reserved = n_positions.div_ceil(PAGE);
+        self.resize(n_positions);
+        match &mut self.pages {
+            Pages::F32(pages) => pages.iter_mut().for_each(settle),
+            Pages::F16(pages) => pages.iter_mut().for_each(settle),
+        }
+    }
+
+    /// Allocates or frees pages so that they just cover `n_positions`, or what is reserved.
     pub fn resize(&mut self, n_positions: usize) {
         match self.kv_type() {
             KvType::F32 => self.resize_pages::<f32>(n_positions),
@@ -171,7 +183,8 @@ impl AttentionState {
     fn resize_pages<E: Element>(&mut self, n_positions: usize) {
         let (n_kv_heads, head_dim) = (self.n_kv_heads, self.head_dim);
         let page = || Arc::new(Page::<E>::new(n_kv_heads, head_dim));
-        E::pages_mut(&mut self.pages).resize_with(n_positions.div_ceil(PAGE), page);
+        let n_pages = n_positions.div_ceil(PAGE).max(self.n_reserved);
+        E::pages_mut(&mut self.pages).resize_with(n_pages, page);
     }
 
     /// Writes a position's keys and values, `[n_kv_heads * head_dim]` each, rounding them to the state's type.
@@ -216,6 +229,11 @@ impl AttentionState {
         };
         self.n_pages() * 2 * self.n_kv_heads * self.head_dim * PAGE * size
     }
+}
+
+/// Zeros that nobody wrote are a promise of memory; their copy is memory.
+fn settle<E: Element>(page: &mut Arc<Page<E>>) {
+    *page = Arc::new(Page::clone(page));
 }
 
 impl Element for f32 {

@@ -19,6 +19,7 @@ use crate::{KvType, StateSpec};
 pub struct SequenceState {
     states: Vec<State>,
     len: usize,
+    is_reserved: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -30,7 +31,11 @@ enum State {
 impl SequenceState {
     /// An empty sequence of a program with these states.
     pub fn new(specs: &[StateSpec], kv: KvType) -> Self {
-        SequenceState { states: specs.iter().map(|spec| State::new(spec, kv)).collect(), len: 0 }
+        SequenceState {
+            states: specs.iter().map(|spec| State::new(spec, kv)).collect(),
+            len: 0,
+            is_reserved: false,
+        }
     }
 
     /// Positions it holds.
@@ -41,6 +46,21 @@ impl SequenceState {
     /// Whether it holds no position.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Takes the memory of so many positions now, and keeps it.
+    pub fn reserve(&mut self, positions: usize) {
+        self.is_reserved = true;
+        for state in &mut self.states {
+            if let State::Attention(attention) = state {
+                attention.reserve(positions);
+            }
+        }
+    }
+
+    /// Whether its memory is kept.
+    pub fn is_reserved(&self) -> bool {
+        self.is_reserved
     }
 
     /// Makes room for `n` more positions, which the caller is about to compute.

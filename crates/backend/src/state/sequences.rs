@@ -13,18 +13,29 @@ pub struct Sequences {
     kv: KvType,
     next: u32,
     open: BTreeMap<SequenceId, SequenceState>,
+    /// Empty ones whose memory is there already.
+    reserved: Vec<SequenceState>,
 }
 
 impl Sequences {
     /// None are open.
     pub fn new(program: Arc<Program>, kv: KvType) -> Self {
-        Sequences { program, kv, next: 0, open: BTreeMap::new() }
+        Sequences { program, kv, next: 0, open: BTreeMap::new(), reserved: Vec::new() }
+    }
+
+    /// Takes the memory now of `n` sequences of so many positions, open at a time.
+    pub fn reserve(&mut self, n: usize, positions: usize) {
+        while self.reserved.len() < n {
+            let mut state = SequenceState::new(&self.program.states, self.kv);
+            state.reserve(positions);
+            self.reserved.push(state);
+        }
     }
 
     /// A new, empty sequence. Ids are not used again.
     pub fn open(&mut self) -> SequenceId {
-        let state = SequenceState::new(&self.program.states, self.kv);
-        self.insert(state)
+        let state = self.reserved.pop();
+        self.insert(state.unwrap_or_else(|| SequenceState::new(&self.program.states, self.kv)))
     }
 
     /// A new sequence with the same content, sharing pages until one of the two writes.
@@ -38,7 +49,11 @@ impl Sequences {
 
     /// Frees a sequence.
     pub fn close(&mut self, id: SequenceId) {
-        self.open.remove(&id);
+        let state = self.open.remove(&id);
+        if let Some(mut state) = state.filter(SequenceState::is_reserved) {
+            state.truncate(0);
+            self.reserved.push(state);
+        }
     }
 
     /// A sequence's state.
@@ -132,6 +147,20 @@ mod tests {
         let error = sequences.begin(&[row(b, 1, 1), row(a, 2, 10)]).unwrap_err();
         assert!(matches!(error, BackendError::Token { token: 10, n_vocab: 10 }));
         assert_eq!((sequences.get(a).len(), sequences.get(b).len()), (2, 1));
+    }
+
+    #[test]
+    fn reserved_memory_is_used_again() {
+        let mut sequences = sequences();
+        sequences.reserve(1, 100);
+        let (a, b) = (sequences.open(), sequences.open());
+        assert_eq!([a, b].map(|id| sequences.get(id).attention(0).n_pages()), [2, 0]);
+        sequences.begin(&[row(a, 0, 1)]).unwrap();
+        sequences.close(a);
+        sequences.close(b);
+        let [c, d] = [sequences.open(), sequences.open()];
+        assert_eq!([c, d].map(|id| sequences.get(id).attention(0).n_pages()), [2, 0]);
+        assert!(sequences.get(c).is_empty());
     }
 
     #[test]

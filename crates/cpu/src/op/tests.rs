@@ -66,16 +66,25 @@ fn product(
     out
 }
 
-/// The matrix in every layout that it can have.
+/// The matrix in every layout that it can have, come to in every way.
 fn layouts(weight: &Weight) -> Vec<Matrix> {
     let file = Matrix::from(weight.clone());
-    let arranged = unpacker(&file, Arithmetic::Quantized).map(|unpacker| {
-        let mut panels = vec![0; panels::bytes(weight.block_type, weight.n_out, weight.n_in)];
-        let mut pool = Pool::new(2);
-        panels::rearrange(&mut pool, unpacker, weight.block_type, &weight.blocks, weight.n_in, &mut panels);
-        Matrix { layout: Layout::Panels, blocks: Blocks::from(panels), ..Matrix::from(weight.clone()) }
-    });
-    [Some(file), arranged].into_iter().flatten().collect()
+    let Some(unpacker) = unpacker(&file, Arithmetic::Quantized) else { return vec![file] };
+    let (mut pool, &Weight { block_type, n_out, n_in, .. }) = (Pool::new(2), weight);
+    let arranged = |panels: Vec<u8>| Matrix {
+        layout: Layout::Panels,
+        blocks: Blocks::from(panels),
+        ..Matrix::from(weight.clone())
+    };
+    let mut moved = vec![0; panels::bytes(block_type, n_out, n_in)];
+    panels::rearrange(&mut pool, unpacker, block_type, &weight.blocks, n_in, &mut moved);
+    let mut all = vec![file, arranged(moved)];
+    if panels::fits_in_place(n_out) {
+        let mut in_place = weight.blocks.to_vec();
+        panels::rearrange_in_place(&mut pool, unpacker, block_type, &mut in_place, n_in);
+        all.push(arranged(in_place));
+    }
+    all
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {

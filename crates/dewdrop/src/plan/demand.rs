@@ -1,17 +1,10 @@
-//! What a model takes besides its weights, from its program alone.
+//! What a model takes besides weights and activations, from its program alone.
 
 use dewdrop_backend::state::PAGE;
-use dewdrop_backend::{KvType, Op, Program, StateSpec};
+use dewdrop_backend::{KvType, Program, StateSpec};
 
 use crate::Options;
 
-/// Bytes per weight input of a register that a quantized matrix reads: an int8, a scale and two sums for each 32, two
-/// sums for each 16.
-const QUANTIZED: f64 = 1.0 + (4.0 + 8.0) / 32.0 + 8.0 / 16.0;
-/// What the allocator holds for buffers that come and go in a pass, as a factor.
-const KEPT: f64 = 1.25;
-/// Products that run side by side, each into a buffer of its own: queries, keys and values.
-const SIDE_BY_SIDE: usize = 3;
 /// Bytes per token of the vocabulary: logits of the backend and of the session, and what a sampler makes of them.
 const PER_CHOICE: u64 = 4 + 4 + 4 + 8;
 /// Stack, kernels' scratch and what the allocator keeps for it, of a thread.
@@ -27,8 +20,6 @@ pub(crate) struct Demand {
     rope_position: u64,
     /// State of convolutions and delta rules, of one sequence.
     pub(crate) recurrent: u64,
-    /// Activations of a row of a pass.
-    pub(crate) row: u64,
     /// Logits, threads, reserve.
     pub(crate) fixed: u64,
 }
@@ -55,7 +46,6 @@ impl Demand {
             kv_page: kv_page as u64,
             rope_position: (pairs * 2 * size_of::<f32>()) as u64,
             recurrent: recurrent as u64,
-            row: row(program),
             fixed: program.n_vocab as u64 * per_choice(options)
                 + options.n_threads() as u64 * PER_THREAD
                 + RESERVE,
@@ -72,31 +62,4 @@ impl Demand {
 /// Bytes per token of the vocabulary: a sampler for each session, and what rows of one prompt want beyond their last.
 fn per_choice(options: &Options) -> u64 {
     options.sessions as u64 * PER_CHOICE + (options.logits.saturating_sub(1) * size_of::<f32>()) as u64
-}
-
-/// Bytes of activations of a row: registers, spare ones, the int8 of those that matrices read, and what attention makes
-/// of its queries and keys.
-fn row(program: &Program) -> u64 {
-    let widths = &program.registers;
-    let width = |register: dewdrop_backend::Register| widths[usize::from(register.0)];
-    let ops = || program.sections.iter().flat_map(|section| &section.ops);
-    let mut is_quantized = vec![false; widths.len()];
-    for op in ops() {
-        if let Op::Linear { input, .. } = op {
-            is_quantized[usize::from(input.0)] = true;
-        }
-    }
-    let quantized: usize =
-        widths.iter().zip(is_quantized).filter_map(|(width, is)| is.then_some(*width)).sum();
-    let ready = ops().filter_map(|op| match op {
-        Op::Attend { q, k, .. } => Some(width(*q) + width(*k)),
-        Op::DeltaRule { qkv, .. } => Some(width(*qkv)),
-        Op::ShortConv { bcx, .. } => Some(width(*bcx)),
-        _ => None,
-    });
-    let floats: usize = widths.iter().sum::<usize>()
-        + SIDE_BY_SIDE * widths.iter().max().copied().unwrap_or(0)
-        + ready.max().unwrap_or(0);
-    let bytes = (floats * size_of::<f32>()) as f64 + quantized as f64 * QUANTIZED;
-    (bytes * KEPT) as u64
 }

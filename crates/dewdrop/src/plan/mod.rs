@@ -16,13 +16,18 @@ use dewdrop_store::WeightSource;
 use self::demand::Demand;
 pub use self::speed::{KernelSpeed, Prediction, Speeds};
 pub(crate) use self::weights::Weights;
+use self::weights::{SMALL, Units, section_bytes};
 use crate::options::CHUNK;
 use crate::{Model, Options};
 
 /// Rows of a pass where weights are streamed: each pass over a prompt reads them once, so few passes are better.
-const CHUNKS: [usize; 9] = [4096, 2048, 1024, 512, 256, 128, 64, 32, 16];
-/// Activations take no larger share of what is left for them and weights.
+const CHUNKS: [usize; 14] = [4096, 3072, 2048, 1536, WIDE, 1024, 768, 512, 384, 256, 128, 64, 32, 16];
+/// So many come before weights that stay: a prompt of a thousand tokens is one read, not one for each hundred.
+const WIDE: usize = 1152;
+/// The activations of more take no larger share of what is left for them and weights.
 const ACTIVATION_SHARE: u64 = 8;
+/// Rows of a pass where all weights stay, if there is no room for the usual number.
+const NARROW: [usize; 2] = [256, 128];
 /// Keys and values take no larger share of what is left for them and weights, where nobody asked for a context.
 const CONTEXT_SHARE: u64 = 4;
 /// The context of the smallest budget, where nobody asked for one.
@@ -127,19 +132,31 @@ impl<'a> Planner<'a> {
     fn plan(&self) -> Option<Plan> {
         let context = self.context();
         let room = self.question.budget.checked_sub(self.base(context))?;
-        let usual = self.question.options.chunk.unwrap_or(CHUNK).min(context);
-        let weights = |chunk: usize| {
-            let room = room.checked_sub(self.demand.row * chunk as u64)?;
-            Some((chunk, Weights::within(&self.question.model.program, &self.sources, room, chunk)?))
-        };
-        let is_resident = |(_, weights): &(usize, Weights)| weights.streamed == 0;
-        let (chunk, weights) = weights(usual).filter(is_resident).or_else(|| {
-            let most = self.question.options.chunk.unwrap_or(context).min(context);
-            let fits = |chunk: usize| chunk as u64 * self.demand.row <= room / ACTIVATION_SHARE;
-            let chunks = CHUNKS.into_iter().filter(|&chunk| chunk <= most && fits(chunk));
-            chunks.chain([most.min(CHUNKS[CHUNKS.len() - 1])]).find_map(weights)
-        })?;
+        let (chunk, weights) = self.resident(context, room).or_else(|| self.streamed(context, room))?;
         Some(self.explained(context, chunk, weights))
+    }
+
+    /// Rows of a pass, and all weights in memory.
+    fn resident(&self, context: usize, room: u64) -> Option<(usize, Weights)> {
+        let usual = self.question.options.chunk.unwrap_or(CHUNK).min(context);
+        let chunks = [usual].into_iter().chain(NARROW.into_iter().filter(|chunk| *chunk < usual));
+        let units = Units::new(&self.question.model.program, &self.sources, u64::MAX);
+        chunks.into_iter().find_map(|chunk| Some((chunk, units.resident(room, chunk)?)))
+    }
+
+    /// Rows of a pass, and the weights where some are read in each.
+    fn streamed(&self, context: usize, room: u64) -> Option<(usize, Weights)> {
+        let program = &self.question.model.program;
+        let most = self.question.options.chunk.unwrap_or(context).min(context);
+        let usual = Units::new(program, &self.sources, section_bytes(room));
+        let small = Units::new(program, &self.sources, SMALL);
+        let with = |chunk: usize| {
+            let is_small = chunk <= WIDE || usual.activations(chunk) <= room / ACTIVATION_SHARE;
+            let weights = || usual.streamed(room, chunk).or_else(|| small.streamed(room, chunk));
+            is_small.then(weights).flatten().map(|weights| (chunk, weights))
+        };
+        let chunks = CHUNKS.into_iter().filter(|&chunk| chunk < most);
+        Some(most).filter(|most| *most <= CHUNKS[0]).into_iter().chain(chunks).find_map(with)
     }
 
     /// Bytes of everything but weights and activations.
@@ -174,7 +191,7 @@ impl<'a> Planner<'a> {
             (Kind::Moving, weights.moving),
             (Kind::KeysAndValues, self.demand.kv(context, n)),
             (Kind::Recurrent, self.demand.recurrent * n as u64),
-            (Kind::Activations, self.demand.row * chunk as u64),
+            (Kind::Activations, weights.activations),
             (Kind::Reserve, self.demand.fixed),
         ];
         Plan {
@@ -195,8 +212,8 @@ impl<'a> Planner<'a> {
         let most = model.descriptor.context_len;
         let context = options.context.unwrap_or(LEAST_CONTEXT).min(most);
         let chunk = CHUNKS[CHUNKS.len() - 1].min(options.chunk.unwrap_or(context)).min(context);
-        let weights = Weights::least(&model.program, &self.sources, chunk);
-        let least = self.base(context) + self.demand.row * chunk as u64 + weights.len();
+        let weights = Units::new(&model.program, &self.sources, SMALL).least(chunk);
+        let least = self.base(context) + weights.len();
         TooSmall { budget, least, streamed: weights.streamed }
     }
 }

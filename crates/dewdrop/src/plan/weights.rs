@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use dewdrop_backend::{Cut, Op, Origin, Program, Section};
+use dewdrop_cpu::{activation_bytes, moved_bytes};
 use dewdrop_store::{Place, Placement, WeightSource, pinned_len, staging_len};
 
 /// The staging slots of a plan: one in use, and two that fill meanwhile.
@@ -12,13 +13,18 @@ const FEWEST_SLOTS: usize = 2;
 /// Sections are cut to about this many bytes: long enough for the disk's full speed, short enough that slots take little.
 const LARGE: u64 = 16 << 20;
 /// Where memory is short, to about this many: less would be more work than reading.
-const SMALL: u64 = 1 << 20;
+pub(crate) const SMALL: u64 = 1 << 20;
 /// Slots take about this share of the room.
 const STAGING_SHARE: u64 = 4;
 /// Reads are whole pages.
 const PAGE_BYTES: u64 = 4096;
 
-/// How the weights live, and what that takes.
+/// To how many bytes sections are cut where there is so much room for weights and activations.
+pub(crate) fn section_bytes(room: u64) -> u64 {
+    (room / STAGING_SHARE / N_SLOTS as u64).clamp(SMALL, LARGE)
+}
+
+/// How the weights live, and what that and a pass over them take.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Weights {
     /// The program in the sections that are placed.
@@ -27,10 +33,12 @@ pub(crate) struct Weights {
     pub(crate) sources: Vec<Vec<WeightSource>>,
     pub(crate) placement: Placement,
     pub(crate) pinned: u64,
-    /// One more copy of the largest pinned matrix, while a backend lays it out anew.
+    /// One more copy of those matrices of a pinned section that a backend cannot lay out anew where they lie.
     pub(crate) moving: u64,
     pub(crate) staging: u64,
     pub(crate) rows: u64,
+    /// Of a pass.
+    pub(crate) activations: u64,
     /// Read in each pass.
     pub(crate) streamed: u64,
 }
@@ -38,33 +46,12 @@ pub(crate) struct Weights {
 impl Weights {
     /// Bytes of memory.
     pub(crate) fn len(&self) -> u64 {
-        self.pinned + self.moving + self.staging + self.rows
-    }
-
-    /// The least to be read in each pass that `room` bytes allow; none if they do not suffice. `n_rows`: of a pass.
-    pub(crate) fn within(
-        program: &Program,
-        sources: &[Vec<WeightSource>],
-        room: u64,
-        n_rows: usize,
-    ) -> Option<Self> {
-        let most = (room / STAGING_SHARE / N_SLOTS as u64).clamp(SMALL, LARGE);
-        let units = Units::new(program, sources, most);
-        let with = |n_slots| units.with_slots(room, n_rows, n_slots);
-        let smallest = || Units::new(program, sources, SMALL).with_slots(room, n_rows, FEWEST_SLOTS);
-        let all = [true, false].into_iter().find_map(|with_table| units.pin_all(room, n_rows, with_table));
-        all.or_else(|| with(N_SLOTS)).or_else(|| with(FEWEST_SLOTS)).or_else(smallest)
-    }
-
-    /// What takes the least memory.
-    pub(crate) fn least(program: &Program, sources: &[Vec<WeightSource>], n_rows: usize) -> Self {
-        let units = Units::new(program, sources, SMALL);
-        units.weights(units.placement(units.first_places(), FEWEST_SLOTS, n_rows))
+        self.pinned + self.moving + self.staging + self.rows + self.activations
     }
 }
 
 /// What is pinned or streamed as one.
-struct Units {
+pub(crate) struct Units {
     cut: Cut,
     sources: Vec<Vec<WeightSource>>,
     /// Of each unit.
@@ -77,13 +64,14 @@ struct Size {
     pinned: u64,
     /// Bytes of a slot that it passes through.
     staging: u64,
-    /// Bytes that a backend may lay out anew at once.
-    matrices: u64,
+    /// Bytes that a backend takes once more while it lays them out anew.
+    moving: u64,
     is_table: bool,
 }
 
 impl Units {
-    fn new(program: &Program, sources: &[Vec<WeightSource>], most: u64) -> Self {
+    /// Sections of `most` bytes, where they can be cut.
+    pub(crate) fn new(program: &Program, sources: &[Vec<WeightSource>], most: u64) -> Self {
         let cut = program.cut(most, |section, slot| sources[section][slot].info.len);
         let source = |origin: &Origin| -> Vec<WeightSource> {
             let whole = origin.slots.iter().map(|&slot| sources[origin.section][slot].clone());
@@ -95,22 +83,38 @@ impl Units {
         Units { sizes: sizes.collect(), cut, sources }
     }
 
-    /// Nothing is streamed, but the table's rows are read where it is not pinned.
-    fn pin_all(&self, room: u64, n_rows: usize, with_table: bool) -> Option<Weights> {
-        let place = |size: &Size| if size.is_table && !with_table { Place::Rows } else { Place::Pinned };
-        let places = self.sizes.iter().map(place).collect();
-        let weights = self.weights(self.placement(places, 0, n_rows));
-        (weights.len() <= room).then_some(weights)
+    /// All weights in memory; of the embedding table, where there is no room for it, the rows in use. None if `room`
+    /// bytes do not suffice for that and a pass of `n_rows` rows.
+    pub(crate) fn resident(&self, room: u64, n_rows: usize) -> Option<Weights> {
+        let with = |has_table: bool| {
+            let place = |size: &Size| if size.is_table && !has_table { Place::Rows } else { Place::Pinned };
+            self.weights(self.sizes.iter().map(place).collect(), 0, n_rows)
+        };
+        [true, false].into_iter().map(with).find(|weights| weights.len() <= room)
     }
 
-    /// With so many slots, as much as there is room for pinned.
+    /// As much as there is room for in memory, the rest through slots; none if there is no room for those.
+    pub(crate) fn streamed(&self, room: u64, n_rows: usize) -> Option<Weights> {
+        [N_SLOTS, FEWEST_SLOTS].into_iter().find_map(|n_slots| self.with_slots(room, n_rows, n_slots))
+    }
+
+    /// What takes the least memory.
+    pub(crate) fn least(&self, n_rows: usize) -> Weights {
+        self.weights(self.first_places(), FEWEST_SLOTS, n_rows)
+    }
+
+    /// Bytes of activations of a pass.
+    pub(crate) fn activations(&self, n_rows: usize) -> u64 {
+        activation_bytes(&self.cut.program, n_rows)
+    }
+
     fn with_slots(&self, room: u64, n_rows: usize, n_slots: usize) -> Option<Weights> {
         let mut places = self.first_places();
-        let least = self.weights(self.placement(places.clone(), n_slots, n_rows)).len();
-        let moving = self.sizes.iter().map(|size| size.matrices).max().unwrap_or(0);
+        let least = self.weights(places.clone(), n_slots, n_rows).len();
+        let moving = self.sizes.iter().map(|size| size.moving).max().unwrap_or(0);
         let room = room.checked_sub(least)?.saturating_sub(moving);
         self.spread(&mut places, room);
-        Some(self.weights(self.placement(places, n_slots, n_rows)))
+        Some(self.weights(places, n_slots, n_rows))
     }
 
     /// Before anything is pinned.
@@ -171,16 +175,18 @@ impl Units {
         }
     }
 
-    fn weights(&self, placement: Placement) -> Weights {
+    fn weights(&self, places: Vec<Place>, n_slots: usize, n_rows: usize) -> Weights {
+        let placement = self.placement(places, n_slots, n_rows);
         let of = |place| {
             let sizes = self.sizes.iter().zip(&placement.places);
             sizes.filter(move |(_, other)| **other == place).map(|(size, _)| size)
         };
         Weights {
             pinned: of(Place::Pinned).map(|size| size.pinned).sum(),
-            moving: of(Place::Pinned).map(|size| size.matrices).max().unwrap_or(0),
+            moving: of(Place::Pinned).map(|size| size.moving).max().unwrap_or(0),
             staging: (placement.n_slots * placement.slot_bytes) as u64,
             rows: placement.row_bytes as u64,
+            activations: self.activations(n_rows),
             streamed: of(Place::Streamed).map(|size| size.staging).sum(),
             cut: self.cut.clone(),
             sources: self.sources.clone(),
@@ -203,11 +209,13 @@ fn part(mut source: WeightSource, channels: Option<Range<usize>>) -> WeightSourc
 
 fn size(section: &Section, sources: &[WeightSource]) -> Size {
     let is_table = matches!(section.ops[..], [Op::Embed { .. }]) && sources.len() == 1;
-    let matrices = sources.iter().filter(|source| source.shape[0] > 1).map(|source| source.info.len).sum();
+    let matrices = sources.iter().filter(|source| source.shape[0] > 1 && !is_table);
     Size {
         pinned: pinned_len(sources) as u64,
         staging: staging_len(sources) as u64,
-        matrices: if is_table { 0 } else { matrices },
+        moving: matrices
+            .map(|source| moved_bytes(source.info.block_type, source.shape[0], source.shape[1]))
+            .sum(),
         is_table,
     }
 }

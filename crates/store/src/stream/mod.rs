@@ -39,8 +39,8 @@ pub use self::layout::{pinned_len, staging_len};
 /// Reads begin and end on multiples of this, in files and in memory: what direct reads ask for on common disks.
 const PAGE: usize = 4096;
 
-/// Sections that last and are read ahead of their use, in the one round that reads them: whoever computes may hold another
-/// copy of each for a moment, so they do not come all at once.
+/// Sections that last and are read ahead of their use, in the one round that reads them: they take memory of their own
+/// from the beginning of their reads on.
 const LASTING_AHEAD: usize = 2;
 
 /// How a section's weights live.
@@ -128,13 +128,12 @@ impl Section {
         Section { place, layouts, is_settled: sources.is_empty(), is_checked: false }
     }
 
-    /// Each weight's bytes in these parts, one for each layout.
-    fn blocks(&self, parts: &[Arc<Part>]) -> Vec<Blocks> {
-        let of = |(part, layout): (&Arc<Part>, &Layout)| {
-            let whole = Blocks::new(part.clone());
+    /// Each weight's bytes in these, one for each layout.
+    fn blocks(&self, parts: impl IntoIterator<Item = Blocks>) -> Vec<Blocks> {
+        let of = |(whole, layout): (Blocks, &Layout)| {
             layout.places.iter().map(|place| whole.slice(place.clone())).collect::<Vec<_>>()
         };
-        parts.iter().zip(&self.layouts).flat_map(of).collect()
+        parts.into_iter().zip(&self.layouts).flat_map(of).collect()
     }
 
     /// An error if checksums differ from what has come to these parts, one for each layout.
@@ -244,16 +243,17 @@ impl Stream {
         if self.sections[section].is_settled {
             return Ok((Vec::new(), true));
         }
-        let parts: Vec<_> = self.arrived(section, sources)?.into_iter().map(Arc::new).collect();
-        let blocks = self.sections[section].blocks(&parts);
-        let is_lasting = self.sections[section].place == Place::Pinned;
-        if is_lasting {
-            self.sections[section].is_settled = true;
+        let parts = self.arrived(section, sources)?;
+        let of = &mut self.sections[section];
+        if of.place == Place::Pinned {
+            of.is_settled = true;
             self.n_unsettled -= 1;
-        } else {
-            self.held.extend(parts);
+            return Ok((of.blocks(parts.into_iter().map(Blocks::given)), true));
         }
-        Ok((blocks, is_lasting))
+        let parts: Vec<_> = parts.into_iter().map(Arc::new).collect();
+        let blocks = of.blocks(parts.iter().map(|part| Blocks::new(part.clone())));
+        self.held.extend(parts);
+        Ok((blocks, false))
     }
 
     /// Waits for the section that is the first under way. Upon an error it is begun again.

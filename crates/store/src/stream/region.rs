@@ -89,6 +89,14 @@ impl AsRef<[u8]> for Part {
     }
 }
 
+impl AsMut<[u8]> for Part {
+    fn as_mut(&mut self) -> &mut [u8] {
+        let len = self.len();
+        // SAFETY: the range lies within the region and belongs to this part alone, which is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), len) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
