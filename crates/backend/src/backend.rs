@@ -26,7 +26,7 @@ pub struct SequenceId(pub u32);
 pub struct LoadedId(pub u32);
 
 /// What passes and sequences come to at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Reserve {
     /// Rows of a pass.
     pub rows: usize,
@@ -64,8 +64,8 @@ pub trait Backend: Send {
     /// For people: `cpu (avx2, 2 threads)`.
     fn name(&self) -> String;
 
-    /// Takes the memory now that it will need besides weights, so that none is missing later. A backend that does not
-    /// takes it when it is needed.
+    /// Takes the memory now that it will need besides weights, so that none is missing later, and gives back what it took
+    /// for more. A backend may also do neither, and take what it needs when it needs it.
     fn reserve(&mut self, _reserve: &Reserve) {}
 
     /// Takes a section's weights, in the order of its [`WeightSpec`](crate::WeightSpec)s. A backend may keep them where

@@ -74,13 +74,14 @@ impl Pass {
     /// Gives back the memory of buffers, which the next pass makes as large as it needs them.
     pub(crate) fn shrink(&mut self, program: &Program) {
         self.registers = Registers::new(program);
+        self.carried = program.carried();
         self.logits = Vec::new();
         for scratch in &mut self.scratch {
             *scratch = Mutex::default();
         }
     }
 
-    /// Takes the memory now that passes and sequences will need.
+    /// Takes the memory now that passes and sequences will need, and gives back what was taken for larger ones.
     pub(crate) fn reserve(&mut self, program: &Program, reserve: &Reserve) {
         self.sequences.reserve(reserve.sequences, reserve.positions);
         for rope in &mut self.ropes {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dewdrop_backend::oracle::Oracle;
-use dewdrop_backend::{Backend, BackendError, Program, Reserve};
+use dewdrop_backend::{Backend, BackendError, Program};
 use dewdrop_cpu::Cpu;
 use dewdrop_engine::Core;
 use dewdrop_store::{Checkpoint, Residency, Store, WeightSource};
@@ -38,11 +38,7 @@ pub(crate) fn by_plan(checkpoint: Arc<Checkpoint>, plan: &Plan, options: &Option
     let program = Arc::new(plan.weights.cut.program.clone());
     let store = Store::streamed(checkpoint, plan.weights.sources.clone(), &plan.weights.placement)?;
     let mut backend = backend(program.clone(), options, usize::MAX)?;
-    // Where memory is short, what is set aside for later is taken at once, before anyone else can.
-    if plan.streamed > 0 {
-        let (rows, sequences, positions) = (plan.chunk, options.sessions, plan.context);
-        backend.reserve(&Reserve { rows, sequences, positions });
-    }
+    backend.reserve(&plan.reserve(options));
     Ok(Core::new(program, backend, store))
 }
 

@@ -82,7 +82,8 @@ impl Engine {
         let mut guard = core.lock()?;
         let plan = prepared.plan_again(budget, guard.longest_sequence(), limits.context, *promised)?;
         let program = Arc::new(plan.weights.cut.program.clone());
-        guard.replace(program, plan.weights.sources.clone(), &plan.weights.placement).map_err(Error::from)?;
+        let (sources, reserve) = (plan.weights.sources.clone(), plan.reserve(&prepared.options));
+        guard.replace(program, sources, &plan.weights.placement, &reserve).map_err(Error::from)?;
         core.set_room(room(&plan, &prepared.options));
         let plan = Arc::new(plan);
         *self.0.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan.clone());

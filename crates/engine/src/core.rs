@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dewdrop_backend::{Backend, LoadedId, Program, Register, Row, SequenceId};
+use dewdrop_backend::{Backend, LoadedId, Program, Register, Reserve, Row, SequenceId};
 use dewdrop_store::{Place, Placement, Statistics, Store, WeightSource};
 
 use crate::EngineError;
@@ -83,6 +83,7 @@ impl Core {
         program: Arc<Program>,
         sections: Vec<Vec<WeightSource>>,
         placement: &Placement,
+        reserve: &Reserve,
     ) -> Result<(), EngineError> {
         assert_eq!(sections.len(), program.sections.len(), "sections of store and program");
         let same = self.store.streams(&sections);
@@ -94,6 +95,7 @@ impl Core {
         }
         self.loaded.resize(program.sections.len(), None);
         self.backend.set_sections(program.clone());
+        self.backend.reserve(reserve);
         self.program = program;
         let replaced = self.store.replace(sections, placement);
         if replaced.is_err() {

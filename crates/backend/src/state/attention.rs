@@ -162,13 +162,14 @@ impl AttentionState {
         }
     }
 
-    /// Allocates pages for so many positions, and keeps them from now on.
-    pub fn reserve(&mut self, n_positions: usize) {
+    /// Allocates pages for `n_positions`, and keeps them from now on, but no others than those of the first `len`.
+    pub fn reserve(&mut self, n_positions: usize, len: usize) {
+        let n_before = self.n_pages();
         self.n_reserved = n_positions.div_ceil(PAGE);
-        self.resize(n_positions);
+        self.resize(len);
         match &mut self.pages {
-            Pages::F32(pages) => pages.iter_mut().for_each(settle),
-            Pages::F16(pages) => pages.iter_mut().for_each(settle),
+            Pages::F32(pages) => pages.iter_mut().skip(n_before).for_each(settle),
+            Pages::F16(pages) => pages.iter_mut().skip(n_before).for_each(settle),
         }
     }
 

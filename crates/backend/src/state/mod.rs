@@ -48,12 +48,12 @@ impl SequenceState {
         self.len == 0
     }
 
-    /// Takes the memory of so many positions now, and keeps it.
+    /// Takes the memory of so many positions now, and keeps no more than that, or than it holds.
     pub fn reserve(&mut self, positions: usize) {
         self.is_reserved = true;
         for state in &mut self.states {
             if let State::Attention(attention) = state {
-                attention.reserve(positions);
+                attention.reserve(positions, self.len);
             }
         }
     }

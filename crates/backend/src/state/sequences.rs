@@ -23,9 +23,15 @@ impl Sequences {
         Sequences { program, kv, next: 0, open: BTreeMap::new(), reserved: Vec::new() }
     }
 
-    /// Takes the memory now of `n` sequences of so many positions, open at a time.
+    /// Takes the memory now of `n` sequences of so many positions, open at a time. What was taken before for longer or more
+    /// ones is given back, but where it is in use.
     pub fn reserve(&mut self, n: usize, positions: usize) {
-        while self.reserved.len() < n {
+        self.reserved.clear();
+        for state in self.open.values_mut().filter(|state| state.is_reserved()) {
+            state.reserve(positions);
+        }
+        let n_open = self.open.values().filter(|state| state.is_reserved()).count();
+        for _ in n_open..n {
             let mut state = SequenceState::new(&self.program.states, self.kv);
             state.reserve(positions);
             self.reserved.push(state);

@@ -10,7 +10,7 @@ mod demand;
 mod speed;
 mod weights;
 
-use dewdrop_backend::KvType;
+use dewdrop_backend::{KvType, Reserve};
 use dewdrop_store::WeightSource;
 
 use self::demand::Demand;
@@ -222,6 +222,14 @@ impl Plan {
     /// The process's peak memory, if everything that is planned for is used.
     pub fn peak(&self) -> u64 {
         self.uses.iter().map(|of| of.bytes).sum()
+    }
+
+    /// What a backend is to take at once, before anyone else can: nothing where there is enough.
+    pub(crate) fn reserve(&self, options: &Options) -> Reserve {
+        if self.streamed == 0 {
+            return Reserve::default();
+        }
+        Reserve { rows: self.chunk, sequences: options.sessions, positions: self.context }
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Table {
     checked: Vec<bool>,
     /// Most of them that are kept for passes to come.
     most_pages: usize,
+    /// Whether as many have been read once.
+    is_filled: bool,
     memory: Memory,
 }
 
@@ -52,13 +54,23 @@ impl Table {
         let total = (lead + len).next_multiple_of(PAGE);
         let part = Part::sparse(total).map_err(|source| StoreError::Memory { len: total, source })?;
         let (row_bytes, most_pages) = (info.block_type.bytes_for(source.shape[1]), most_bytes / PAGE);
-        let (present, unchecked, memory) = (BTreeSet::new(), BTreeSet::new(), Memory::Idle(part));
-        let checked = vec![false; total / PAGE];
-        let file = info.file;
-        Ok(Table { file, offset, lead, len, row_bytes, present, unchecked, checked, most_pages, memory })
+        Ok(Table {
+            file: info.file,
+            offset,
+            lead,
+            len,
+            row_bytes,
+            present: BTreeSet::new(),
+            unchecked: BTreeSet::new(),
+            checked: vec![false; total / PAGE],
+            most_pages,
+            is_filled: false,
+            memory: Memory::Idle(part),
+        })
     }
 
-    /// Begins to read the rows of these tokens.
+    /// Begins to read the rows of these tokens, and the first time as many others as are kept: those of the first tokens,
+    /// which are the commonest in most vocabularies.
     ///
     /// # Errors
     /// If someone still holds the table of the last pass.
@@ -68,7 +80,13 @@ impl Table {
         tokens: impl IntoIterator<Item = u32>,
     ) -> Result<(), StoreError> {
         let mut part = self.reclaim(transfers)?;
-        let wanted: BTreeSet<usize> = tokens.into_iter().flat_map(|token| self.pages(token)).collect();
+        let mut wanted: BTreeSet<usize> = tokens.into_iter().flat_map(|token| self.pages(token)).collect();
+        if !std::mem::replace(&mut self.is_filled, true) {
+            let n_more = self.most_pages.saturating_sub(wanted.len());
+            let all = 0..(self.lead + self.len).div_ceil(PAGE);
+            let more: Vec<usize> = all.filter(|page| !wanted.contains(page)).take(n_more).collect();
+            wanted.extend(more);
+        }
         let n_missing = wanted.difference(&self.present).count();
         if self.present.len() + n_missing > self.most_pages {
             part.forget();
