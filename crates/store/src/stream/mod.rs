@@ -230,6 +230,7 @@ impl Stream {
         section: usize,
         sources: &[WeightSource],
     ) -> Result<(Vec<Blocks>, bool), StoreError> {
+        self.transfers.poll();
         self.reclaim();
         self.read_ahead()?;
         if self.sections[section].place == Place::Rows {

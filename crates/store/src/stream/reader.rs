@@ -50,6 +50,9 @@ pub(crate) trait Reader: Send {
     /// the reader is dropped.
     unsafe fn submit(&mut self, request: Request);
 
+    /// The completion of some request, if there is one, without waiting.
+    fn poll(&mut self) -> Option<Completion>;
+
     /// The completion of some request; waits for one. At least one has been submitted whose completion was not handed out.
     fn complete(&mut self) -> Completion;
 }

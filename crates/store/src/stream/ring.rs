@@ -1,6 +1,6 @@
 //! Reads by the kernel's own queue, io_uring: no thread of ours waits or is woken for one.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use super::region::Part;
 
 /// Reads handed to the kernel at once.
 const DEPTH: u32 = 64;
+/// Bytes of them, about: what keeps a disk busy until the next ones come. More would only stand before an urgent one.
+const IN_FLIGHT: usize = 16 << 20;
 
 /// A ring, for files that all take direct reads.
 pub(crate) struct Ring {
@@ -20,7 +22,8 @@ pub(crate) struct Ring {
     files: Arc<[ReadFile]>,
     /// Submitted to us, not yet to the kernel.
     waiting: VecDeque<Request>,
-    n_in_flight: usize,
+    /// Bytes of reads that the kernel has, by tag.
+    in_flight: HashMap<u64, usize>,
     /// Address and length of the memory that the kernel knows, as its buffer 0.
     registered: Option<(usize, usize)>,
 }
@@ -33,19 +36,33 @@ impl Ring {
             return None;
         }
         let ring = IoUring::new(DEPTH).ok()?;
-        Some(Ring { ring, files: files.clone(), waiting: VecDeque::new(), n_in_flight: 0, registered: None })
+        Some(Ring {
+            ring,
+            files: files.clone(),
+            waiting: VecDeque::new(),
+            in_flight: HashMap::new(),
+            registered: None,
+        })
     }
 
-    /// Hands as much to the kernel as it takes.
+    /// Hands as much to the kernel as it takes at once.
     fn push_waiting(&mut self) {
-        while self.n_in_flight < DEPTH as usize {
+        let has_room = |ring: &Ring| {
+            ring.in_flight.len() < DEPTH as usize && ring.in_flight.values().sum::<usize>() < IN_FLIGHT
+        };
+        let mut has_pushed = false;
+        while has_room(self) {
             let Some(request) = self.waiting.pop_front() else { break };
             let entry = self.entry(&request);
             // SAFETY: file and memory outlive the read: the ring holds the files, `submit`'s contract is about the
             // memory, and drop waits. There is room, because entries leave the queue with each `enter`.
             let pushed = unsafe { self.ring.submission().push(&entry) };
             pushed.expect("a queue of as many entries as reads in flight");
-            self.n_in_flight += 1;
+            self.in_flight.insert(request.tag, request.len);
+            has_pushed = true;
+        }
+        if has_pushed {
+            self.enter(0);
         }
     }
 
@@ -113,18 +130,25 @@ impl Reader for Ring {
             self.waiting.push_back(request);
         }
         self.push_waiting();
-        self.enter(0);
+    }
+
+    fn poll(&mut self) -> Option<Completion> {
+        let entry = self.ring.completion().next()?;
+        self.in_flight.remove(&entry.user_data());
+        if !self.waiting.is_empty() {
+            self.push_waiting();
+        }
+        let result = usize::try_from(entry.result());
+        let result = result.map_err(|_| io::Error::from_raw_os_error(-entry.result()));
+        Some(Completion { tag: entry.user_data(), result })
     }
 
     fn complete(&mut self) -> Completion {
         loop {
-            self.push_waiting();
-            if let Some(entry) = self.ring.completion().next() {
-                self.n_in_flight -= 1;
-                let result = usize::try_from(entry.result());
-                let result = result.map_err(|_| io::Error::from_raw_os_error(-entry.result()));
-                return Completion { tag: entry.user_data(), result };
+            if let Some(completion) = self.poll() {
+                return completion;
             }
+            self.push_waiting();
             self.enter(1);
         }
     }
@@ -133,7 +157,7 @@ impl Reader for Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         self.waiting.clear();
-        while self.n_in_flight > 0 {
+        while !self.in_flight.is_empty() {
             self.complete();
         }
     }

@@ -61,6 +61,10 @@ impl Reader for Threads {
         self.queue.changed.notify_one();
     }
 
+    fn poll(&mut self) -> Option<Completion> {
+        self.completions.try_recv().ok()
+    }
+
     fn complete(&mut self) -> Completion {
         self.completions.recv().expect("threads live as long as the pool")
     }

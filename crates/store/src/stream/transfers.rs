@@ -122,6 +122,13 @@ impl Transfers {
         (part, failure.map_or(Ok(()), Err))
     }
 
+    /// Takes note of what has arrived, so that the next reads begin.
+    pub(crate) fn poll(&mut self) {
+        while let Some(completion) = self.reader.poll() {
+            self.take(completion);
+        }
+    }
+
     fn next_tag(&mut self) -> u64 {
         self.next += 1;
         self.next

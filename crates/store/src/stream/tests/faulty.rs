@@ -29,6 +29,20 @@ impl Faulty {
     pub(super) fn new(inner: Box<dyn Reader>, fault: Fault) -> Self {
         Faulty { inner, fault, n_completed: 0 }
     }
+
+    fn spoil(&mut self, mut completion: Completion) -> Completion {
+        let n = self.n_completed;
+        self.n_completed += 1;
+        match &self.fault {
+            Fault::Short => (),
+            Fault::Slow => thread::sleep(Duration::from_millis(2)),
+            Fault::Attempts(numbers) if numbers.contains(&n) => {
+                completion.result = Err(io::Error::from_raw_os_error(5));
+            }
+            Fault::Attempts(_) => (),
+        }
+        completion
+    }
 }
 
 impl Reader for Faulty {
@@ -44,18 +58,13 @@ impl Reader for Faulty {
         unsafe { self.inner.submit(request) };
     }
 
+    fn poll(&mut self) -> Option<Completion> {
+        let completion = self.inner.poll()?;
+        Some(self.spoil(completion))
+    }
+
     fn complete(&mut self) -> Completion {
-        let mut completion = self.inner.complete();
-        let n = self.n_completed;
-        self.n_completed += 1;
-        match &self.fault {
-            Fault::Short => (),
-            Fault::Slow => thread::sleep(Duration::from_millis(2)),
-            Fault::Attempts(numbers) if numbers.contains(&n) => {
-                completion.result = Err(io::Error::from_raw_os_error(5));
-            }
-            Fault::Attempts(_) => (),
-        }
-        completion
+        let completion = self.inner.complete();
+        self.spoil(completion)
     }
 }
