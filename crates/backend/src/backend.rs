@@ -46,15 +46,6 @@ pub enum Arithmetic {
     Exact,
 }
 
-/// How keys and values are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KvType {
-    /// As computed.
-    F32,
-    /// Rounded to half precision, ties to even.
-    F16,
-}
-
 /// A device that runs a [`Program`](crate::Program).
 ///
 /// Work is recorded in order: [`begin`](Backend::begin), then [`run`](Backend::run) for each section in turn, then

@@ -50,4 +50,18 @@ pub enum BackendError {
         /// Names of those that are.
         available: String,
     },
+    /// The program's heads cannot be kept so.
+    #[error(
+        "{option} {kv}: {what} are kept in groups of 32, but this model's heads have {head_dim} values (use f16 or bf16)"
+    )]
+    KvType {
+        /// Keys or values.
+        what: &'static str,
+        /// The type asked for.
+        kv: &'static str,
+        /// Values of a head.
+        head_dim: usize,
+        /// The option that asks for another type.
+        option: &'static str,
+    },
 }

@@ -10,6 +10,7 @@
 mod backend;
 mod cut;
 mod error;
+mod kv_type;
 mod liveness;
 pub mod math;
 mod operation;
@@ -20,9 +21,10 @@ pub mod rope;
 pub mod state;
 mod weight;
 
-pub use backend::{Arithmetic, Backend, KvType, LoadedId, Reserve, Row, SequenceId, check_finite, largest};
+pub use backend::{Arithmetic, Backend, LoadedId, Reserve, Row, SequenceId, check_finite, largest};
 pub use cut::{Cut, Origin};
 pub use error::BackendError;
+pub use kv_type::{KV_GROUP, KV_TYPES, KvType, KvTypes};
 pub use operation::{Activation, Attention, DeltaRule, HeadOrder, Op, Register, ShortConv, WeightSlot};
 pub use program::{Pairing, Program, Rope, Section, StateSpec, WeightSpec};
 pub use weight::{Blocks, Memory, Transform, Weight};

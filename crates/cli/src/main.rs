@@ -17,9 +17,7 @@ mod units;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let arguments = arguments::Arguments::parse();
+    let arguments = arguments::Arguments::of_process();
     outcome::exit_code(command::run(arguments.command))
 }

@@ -31,7 +31,7 @@ fn flags_that_make_no_sense() {
         &["run", "hi", "-s", "seven"],
         &["run", "hi", "-c", "0"],
         &["run", "hi", "-t", "0"],
-        &["run", "hi", "--kv", "int8"],
+        &["run", "hi", "-ctk", "int8"],
         &["run", "hi", "--backend", "gpu"],
         &["run", "hi", "--backend", "oracle", "--isa", "avx2"],
         &["run", "hi", "--logprobs", "3"],

@@ -72,9 +72,15 @@ fn a_seed_repeats_an_answer() {
 #[test]
 fn every_backend_and_arithmetic_says_the_same() {
     let model = model(Template::None);
-    for rest in
-        [&["--backend", "oracle"][..], &["--exact-math"], &["--kv", "f32"], &["-t", "1"], &["--chunk", "1"]]
-    {
+    for rest in [
+        &["--backend", "oracle"][..],
+        &["--exact-math"],
+        &["-ctk", "f32"],
+        &["-ctv", "bf16"],
+        &["-ctk", "q8_0", "-ctv", "q8_0"],
+        &["-t", "1"],
+        &["--chunk", "1"],
+    ] {
         assert_eq!(model.says(&[&["hello stu"][..], rest].concat()), "vwxyz\n", "{rest:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dewdrop_backend::check_finite;
 use dewdrop_backend::state::Sequences;
 use dewdrop_backend::{
-    Arithmetic, Backend, BackendError, KvType, LoadedId, Program, Register, Reserve, Row, SequenceId, Weight,
+    Arithmetic, Backend, BackendError, KvTypes, LoadedId, Program, Register, Reserve, Row, SequenceId, Weight,
 };
 
 use crate::isa::Isa;
@@ -37,16 +37,18 @@ impl Cpu {
     /// `DEWDROP_ISA` does; else it is the fastest.
     ///
     /// # Errors
-    /// If this machine does not have the instruction set.
+    /// If this machine does not have the instruction set, or the program's heads cannot be kept so.
     pub fn new(
         program: Arc<Program>,
         arithmetic: Arithmetic,
-        kv: KvType,
+        kv: impl Into<KvTypes>,
         threads: usize,
         isa: Option<&str>,
     ) -> Result<Self, BackendError> {
         let variable = std::env::var(ISA_VARIABLE).ok();
         let isa = Isa::choose(isa.or(variable.as_deref()))?;
+        let kv = kv.into();
+        kv.check(&program.states)?;
         let sequences = Sequences::new(program.clone(), kv);
         let pass = Pass::new(&program, isa, Pool::new(threads), arithmetic, sequences);
         Ok(Cpu { program, loaded: BTreeMap::new(), next_id: 0, arranged: 0, room: usize::MAX, pass })

@@ -3,7 +3,7 @@
 mod model;
 
 use dewdrop_backend::oracle::Oracle;
-use dewdrop_backend::{Arithmetic, Backend, KvType, LoadedId, Register, Row, SequenceId};
+use dewdrop_backend::{Arithmetic, Backend, KV_TYPES, KvType, KvTypes, LoadedId, Register, Row, SequenceId};
 use dewdrop_cpu::{Cpu, instruction_sets};
 use model::{Model, Shape};
 use proptest::prelude::*;
@@ -57,7 +57,7 @@ fn bits(values: &[Vec<f32>]) -> Vec<Vec<u32>> {
     values.iter().map(|values| values.iter().map(|x| x.to_bits()).collect()).collect()
 }
 
-fn compare(model: &Model, arithmetic: Arithmetic, kv: KvType, cuts: &[Cut], threads: usize) {
+fn compare(model: &Model, arithmetic: Arithmetic, kv: KvTypes, cuts: &[Cut], threads: usize) {
     let mut oracle = Run::new(Box::new(Oracle::new(model.program.clone(), arithmetic, kv)), model);
     let wants: Vec<_> = cuts.iter().map(|cut| bits(&oracle.pass(model, cut))).collect();
     for isa in instruction_sets() {
@@ -99,11 +99,13 @@ proptest! {
         shape in model::shapes(),
         cuts in cuts(),
         exact in any::<bool>(),
-        half in any::<bool>(),
+        keys in prop::sample::select(KV_TYPES.to_vec()),
+        values in prop::sample::select(KV_TYPES.to_vec()),
         threads in 1..4usize,
     ) {
         let arithmetic = if exact { Arithmetic::Exact } else { Arithmetic::Quantized };
-        let kv = if half { KvType::F16 } else { KvType::F32 };
+        let or_half = |kv: KvType| if kv.fits(shape.head_dim) { kv } else { KvType::F16 };
+        let kv = KvTypes { keys: or_half(keys), values: or_half(values) };
         compare(&Model::new(shape), arithmetic, kv, &cuts, threads);
     }
 }
@@ -115,29 +117,39 @@ fn many_rows_are_taken_in_tiles() {
     let cuts = [(0..300).map(row).collect(), vec![(0, true), (2, false)], (0..129).map(row).collect()];
     for types in [0, 5] {
         let shape = Shape { types, ..Shape::default() };
-        compare(&Model::new(shape), Arithmetic::Quantized, KvType::F16, &cuts, 2);
+        compare(&Model::new(shape), Arithmetic::Quantized, KvType::F16.into(), &cuts, 2);
     }
 }
 
 /// Long enough for several pages, with a window that begins within one.
 #[test]
 fn pages_and_windows() {
-    for (window, kv) in
-        [(None, KvType::F16), (Some(70), KvType::F32), (Some(64), KvType::F16), (Some(1), KvType::F16)]
-    {
-        let shape = Shape { window, ..Shape::default() };
-        let cuts =
-            [vec![(0, false); 61], vec![(0, true); 5], vec![(0, false); 90], vec![(1, true), (0, true)]];
-        compare(&Model::new(shape), Arithmetic::Quantized, kv, &cuts, 2);
+    for kv in KV_TYPES {
+        for window in [None, Some(70), Some(64), Some(1)] {
+            let shape = Shape { window, head_dim: 32, ..Shape::default() };
+            let cuts =
+                [vec![(0, false); 61], vec![(0, true); 5], vec![(0, false); 90], vec![(1, true), (0, true)]];
+            compare(&Model::new(shape), Arithmetic::Quantized, kv.into(), &cuts, 2);
+        }
+    }
+}
+
+/// More query heads than go together, and fewer key/value heads than threads.
+#[test]
+fn many_heads_and_many_pages() {
+    for (kv, group, n_kv_heads) in [(KvType::F16, 19, 1), (KvType::Q8_0, 18, 2), (KvType::BF16, 1, 1)] {
+        let shape = Shape { group, n_kv_heads, head_dim: 32, ..Shape::default() };
+        let cuts = [vec![(0, false); 150], vec![(0, true)], vec![(1, true), (0, true)]];
+        compare(&Model::new(shape), Arithmetic::Quantized, kv.into(), &cuts, 3);
     }
 }
 
 /// A prompt at once, row by row, and beside others: equal logits.
 #[test]
 fn cuts_do_not_show() {
-    let model = Model::new(Shape::default());
+    let model = Model::new(Shape { head_dim: 64, ..Shape::default() });
     let cpu = |threads| {
-        let cpu = Cpu::new(model.program.clone(), Arithmetic::Quantized, KvType::F16, threads, None);
+        let cpu = Cpu::new(model.program.clone(), Arithmetic::Quantized, KvType::Q8_0, threads, None);
         Run::new(Box::new(cpu.expect("the fastest set")), &model)
     };
     let last = |run: &mut Run, cuts: &[Cut]| {

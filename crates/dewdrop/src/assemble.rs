@@ -43,7 +43,8 @@ pub(crate) fn by_plan(checkpoint: Arc<Checkpoint>, plan: &Plan, options: &Option
 }
 
 fn backend(program: Arc<Program>, options: &Options, room: usize) -> Result<Box<dyn Backend>, BackendError> {
-    let (arithmetic, kv) = (options.arithmetic, options.kv_type());
+    let (arithmetic, kv) = (options.arithmetic, options.kv_types());
+    kv.check(&program.states)?;
     Ok(match &options.backend {
         Choice::Oracle => Box::new(Oracle::new(program, arithmetic, kv)),
         Choice::Cpu { isa } => {

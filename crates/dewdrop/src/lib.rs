@@ -44,7 +44,7 @@ mod together;
 
 pub use assemble::assemble;
 pub use built_in::built_in;
-pub use dewdrop_backend::{Arithmetic, KvType};
+pub use dewdrop_backend::{Arithmetic, KV_TYPES, KvType, KvTypes};
 pub use dewdrop_engine::{Batch, Cancel, EngineError, Finish, Logprobs, Sampling, SamplingError, Stats};
 pub use dewdrop_store::{Checkpoint, CheckpointKind, Residency, Statistics as Streaming};
 pub use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};

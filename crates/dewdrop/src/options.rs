@@ -1,6 +1,6 @@
 //! How a model is to be run.
 
-use dewdrop_backend::{Arithmetic, KvType};
+use dewdrop_backend::{Arithmetic, KvType, KvTypes};
 use dewdrop_store::Residency;
 
 use crate::machine;
@@ -8,7 +8,7 @@ use crate::machine;
 /// Prompt rows per pass: enough that reading weights costs little beside computing.
 pub(crate) const CHUNK: usize = 512;
 
-/// How a model is to be run. None of these but `arithmetic` and `kv` changes a token.
+/// How a model is to be run. None of these but `arithmetic`, `keys` and `values` changes a token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Threads that compute; none: one per physical core.
@@ -17,8 +17,10 @@ pub struct Options {
     pub context: Option<usize>,
     /// How linear layers compute.
     pub arithmetic: Arithmetic,
-    /// How keys and values are kept; none: F16, or F32 in exact arithmetic.
-    pub kv: Option<KvType>,
+    /// What keys are kept as; none: F16, or F32 in exact arithmetic.
+    pub keys: Option<KvType>,
+    /// What values are kept as; none: the same.
+    pub values: Option<KvType>,
     /// Who computes.
     pub backend: Choice,
     /// Most prompt rows per pass; none: 512, or what the budget has room for where weights are streamed.
@@ -51,7 +53,8 @@ impl Default for Options {
             threads: None,
             context: None,
             arithmetic: Arithmetic::default(),
-            kv: None,
+            keys: None,
+            values: None,
             backend: Choice::Cpu { isa: None },
             chunk: None,
             residency: Residency::default(),
@@ -68,11 +71,12 @@ impl Options {
         self.threads.unwrap_or_else(machine::physical_cores).max(1)
     }
 
-    /// How keys and values are kept.
-    pub fn kv_type(&self) -> KvType {
-        self.kv.unwrap_or(match self.arithmetic {
+    /// What keys and values are kept as.
+    pub fn kv_types(&self) -> KvTypes {
+        let usual = match self.arithmetic {
             Arithmetic::Quantized => KvType::F16,
             Arithmetic::Exact => KvType::F32,
-        })
+        };
+        KvTypes { keys: self.keys.unwrap_or(usual), values: self.values.unwrap_or(usual) }
     }
 }

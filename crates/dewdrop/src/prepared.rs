@@ -50,6 +50,7 @@ impl Prepared {
     pub fn new(checkpoint: Checkpoint, options: Options) -> Result<Self, Error> {
         let model = recognize(&checkpoint)
             .map_err(|error| Error::Model { path: checkpoint.path().to_owned(), source: Box::new(error) })?;
+        options.kv_types().check(&model.program.states)?;
         let context = context(&options, &model.descriptor)?;
         let language = Language::of(&checkpoint, &model.descriptor)?;
         checkpoint.forget_pages();

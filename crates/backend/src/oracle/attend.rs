@@ -1,10 +1,13 @@
 //! Attention of one row over its sequence, in blocks of 64 keys that are merged like the online softmax's (Milakov and
 //! Gimelshein 2018). `docs/arithmetic.md`, "Attend".
 
+use std::ops::Range;
+
 use super::norm::norm;
+use crate::quantize::{BLOCK, Quantized};
 use crate::rope::RopeTable;
-use crate::state::{AttentionState, PAGE};
-use crate::{Attention, math};
+use crate::state::{AttentionState, PAGE, Vector};
+use crate::{Attention, KV_GROUP, KvType, math};
 
 /// What heads meet before they attend.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +57,7 @@ pub fn attend(
         let (q, gate) = q.split_at(spec.head_dim);
         let q: Vec<f32> = prepare(q, heads.q_norm).iter().map(|q| q * spec.scale).collect();
         let kv_head = h / (spec.n_heads / spec.n_kv_heads);
+        let q = Query::new(q, state.types().keys);
         let mut head = attend_head(&q, state, kv_head, spec.window, position);
         for (out, gate) in head.iter_mut().zip(gate) {
             *out *= math::sigmoid(*gate);
@@ -65,7 +69,7 @@ pub fn attend(
 
 /// One query head, already scaled, over all keys it sees.
 fn attend_head(
-    q: &[f32],
+    q: &Query,
     state: &AttentionState,
     kv_head: usize,
     window: Option<usize>,
@@ -94,31 +98,90 @@ struct Partial {
 }
 
 /// The visible keys of one block of 64.
-fn attend_block(
-    q: &[f32],
-    state: &AttentionState,
-    kv_head: usize,
-    visible: std::ops::Range<usize>,
-) -> Partial {
-    let mut vector = vec![0.0; q.len()];
-    let mut scores = Vec::with_capacity(PAGE);
-    for position in visible.clone() {
-        state.read_key(kv_head, position, &mut vector);
-        scores.push(q.iter().zip(&vector).fold(0f32, |a, (q, k)| q.mul_add(*k, a)));
-    }
+fn attend_block(q: &Query, state: &AttentionState, kv_head: usize, visible: Range<usize>) -> Partial {
+    let scores: Vec<f32> = visible.clone().map(|position| q.score(&state.key(kv_head, position))).collect();
     let max = scores.iter().fold(f32::NEG_INFINITY, |max, &score| if score > max { score } else { max });
-
     let mut weights = [0.0; PAGE];
-    let mut out = vec![0f32; q.len()];
-    for (position, score) in visible.zip(scores) {
-        let e = math::exp(score - max);
-        weights[position % PAGE] = e;
-        state.read_value(kv_head, position, &mut vector);
-        for (out, v) in out.iter_mut().zip(&vector) {
-            *out = e.mul_add(*v, *out);
+    for (position, score) in visible.clone().zip(scores) {
+        weights[position % PAGE] = math::exp(score - max);
+    }
+    let values: Vec<Vector> = visible.clone().map(|position| state.value(kv_head, position)).collect();
+    let out = match state.types().values {
+        KvType::Q8_0 => weigh_integers(&weights, &values, visible.start % PAGE, state.head_dim()),
+        _ => weigh_floats(&weights[visible.start % PAGE..], &values, state.head_dim()),
+    };
+    Partial { max, sum: math::sum(&weights), out }
+}
+
+/// A query head, already scaled, as it meets keys of either kind.
+struct Query {
+    floats: Vec<f32>,
+    /// Where keys are integers.
+    quantized: Option<Quantized>,
+}
+
+impl Query {
+    fn new(floats: Vec<f32>, keys: KvType) -> Self {
+        let quantized = (keys == KvType::Q8_0).then(|| Quantized::new(&floats));
+        Query { floats, quantized }
+    }
+
+    fn score(&self, key: &Vector) -> f32 {
+        match (key, &self.quantized) {
+            (Vector::Floats(key), _) => self.floats.iter().zip(key).fold(0f32, |a, (q, k)| q.mul_add(*k, a)),
+            (Vector::Integers { integers, scales }, Some(q)) => {
+                let groups = q.q.chunks_exact(KV_GROUP).zip(integers.chunks_exact(KV_GROUP));
+                groups.zip(&q.scales).zip(scales).fold(0f32, |a, (((q, k), q_scale), k_scale)| {
+                    (dot(q, k) as f32).mul_add(q_scale * k_scale, a)
+                })
+            }
+            (Vector::Integers { .. }, None) => unreachable!("keys of a state are of its type"),
         }
     }
-    Partial { max, sum: math::sum(&weights), out }
+}
+
+/// The exact sum of products.
+fn dot(a: &[i8], b: &[i8]) -> i32 {
+    a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
+}
+
+/// Weighted sum of visible values.
+fn weigh_floats(weights: &[f32], values: &[Vector], head_dim: usize) -> Vec<f32> {
+    let mut out = vec![0f32; head_dim];
+    for (weight, value) in weights.iter().zip(values) {
+        let Vector::Floats(value) = value else { unreachable!("values of a state are of its type") };
+        for (out, v) in out.iter_mut().zip(value) {
+            *out = weight.mul_add(*v, *out);
+        }
+    }
+    out
+}
+
+/// Weighted sum of visible values, the first of which lies at `first` in its block of 64: for each group of dimensions,
+/// weights take up the values' scales and become integers.
+fn weigh_integers(weights: &[f32; PAGE], values: &[Vector], first: usize, head_dim: usize) -> Vec<f32> {
+    let mut out = vec![0f32; head_dim];
+    for (g, out) in out.chunks_exact_mut(KV_GROUP).enumerate() {
+        let (mut scaled, mut columns) = ([0.0; PAGE], [[0i8; PAGE]; KV_GROUP]);
+        for (j, value) in (first..).zip(values) {
+            let Vector::Integers { integers, scales } = value else {
+                unreachable!("values of a state are of its type")
+            };
+            // A weight that is zero stays so, whatever the scale.
+            scaled[j] = if weights[j] > 0.0 { weights[j] * scales[g] } else { 0.0 };
+            for (column, integer) in columns.iter_mut().zip(&integers[g * KV_GROUP..]) {
+                column[j] = *integer;
+            }
+        }
+        let p = Quantized::new(&scaled);
+        for (out, column) in out.iter_mut().zip(&columns) {
+            for (b, scale) in p.scales.iter().enumerate() {
+                let block = b * BLOCK..(b + 1) * BLOCK;
+                *out = (dot(&p.q[block.clone()], &column[block]) as f32).mul_add(*scale, *out);
+            }
+        }
+    }
+    out
 }
 
 fn merge(old: Partial, new: Partial) -> Partial {

@@ -23,7 +23,7 @@ use self::loaded::Loaded;
 use self::pass::Pass;
 use crate::state::Sequences;
 use crate::{
-    Arithmetic, Backend, BackendError, KvType, LoadedId, Program, Register, Row, SequenceId, Weight,
+    Arithmetic, Backend, BackendError, KvTypes, LoadedId, Program, Register, Row, SequenceId, Weight,
     check_finite,
 };
 
@@ -38,7 +38,7 @@ pub struct Oracle {
 
 impl Oracle {
     /// An oracle for a program, without weights or sequences.
-    pub fn new(program: Arc<Program>, arithmetic: Arithmetic, kv: KvType) -> Self {
+    pub fn new(program: Arc<Program>, arithmetic: Arithmetic, kv: impl Into<KvTypes>) -> Self {
         let sequences = Sequences::new(program.clone(), kv);
         let name = match arithmetic {
             Arithmetic::Quantized => "oracle",

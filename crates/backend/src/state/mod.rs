@@ -5,14 +5,16 @@
 //! [`RecurrentState`].
 
 mod attention;
+mod page;
 mod recurrent;
 mod sequences;
 
-pub use attention::{AttentionState, Element, PAGE, Page, Pages};
+pub use attention::AttentionState;
+pub use page::{Head, HeadMut, Layout, PAGE, Page, Vector};
 pub use recurrent::RecurrentState;
 pub use sequences::Sequences;
 
-use crate::{KvType, StateSpec};
+use crate::{KvTypes, StateSpec};
 
 /// All that one sequence keeps. A clone is a fork: it shares attention pages until one of the two writes.
 #[derive(Clone, Debug)]
@@ -30,7 +32,11 @@ enum State {
 
 impl SequenceState {
     /// An empty sequence of a program with these states.
-    pub fn new(specs: &[StateSpec], kv: KvType) -> Self {
+    ///
+    /// # Panics
+    /// If the program's heads cannot be kept so: see [`KvTypes::check`].
+    pub fn new(specs: &[StateSpec], kv: impl Into<KvTypes>) -> Self {
+        let kv = kv.into();
         SequenceState {
             states: specs.iter().map(|spec| State::new(spec, kv)).collect(),
             len: 0,
@@ -149,7 +155,7 @@ impl SequenceState {
 }
 
 impl State {
-    fn new(spec: &StateSpec, kv: KvType) -> Self {
+    fn new(spec: &StateSpec, kv: KvTypes) -> Self {
         match *spec {
             StateSpec::Attention { n_kv_heads, head_dim, window } => {
                 State::Attention(AttentionState::new(n_kv_heads, head_dim, window, kv))
@@ -164,6 +170,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::KvType;
 
     const ATTENTION: StateSpec = StateSpec::Attention { n_kv_heads: 1, head_dim: 2, window: None };
     const RECURRENT: StateSpec =

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::SequenceState;
-use crate::{BackendError, KvType, Program, Row, SequenceId};
+use crate::{BackendError, KvTypes, Program, Row, SequenceId};
 
 /// All open sequences of a program.
 #[derive(Clone, Debug)]
 pub struct Sequences {
     program: Arc<Program>,
-    kv: KvType,
+    kv: KvTypes,
     next: u32,
     open: BTreeMap<SequenceId, SequenceState>,
     /// Empty ones whose memory is there already.
@@ -19,8 +19,13 @@ pub struct Sequences {
 
 impl Sequences {
     /// None are open.
-    pub fn new(program: Arc<Program>, kv: KvType) -> Self {
-        Sequences { program, kv, next: 0, open: BTreeMap::new(), reserved: Vec::new() }
+    pub fn new(program: Arc<Program>, kv: impl Into<KvTypes>) -> Self {
+        Sequences { program, kv: kv.into(), next: 0, open: BTreeMap::new(), reserved: Vec::new() }
+    }
+
+    /// What keys and values are kept as.
+    pub fn kv_types(&self) -> KvTypes {
+        self.kv
     }
 
     /// Takes the memory now of `n` sequences of so many positions, open at a time. What was taken before for longer or more
@@ -39,6 +44,9 @@ impl Sequences {
     }
 
     /// A new, empty sequence. Ids are not used again.
+    ///
+    /// # Panics
+    /// If the program's heads cannot be kept so: see [`KvTypes::check`].
     pub fn open(&mut self) -> SequenceId {
         let state = self.reserved.pop();
         self.insert(state.unwrap_or_else(|| SequenceState::new(&self.program.states, self.kv)))
@@ -76,6 +84,11 @@ impl Sequences {
     /// If `id` is not open.
     pub fn get_mut(&mut self, id: SequenceId) -> &mut SequenceState {
         self.open.get_mut(&id).unwrap_or_else(|| panic!("sequence {} is not open", id.0))
+    }
+
+    /// All open sequences, to be written.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = (SequenceId, &mut SequenceState)> {
+        self.open.iter_mut().map(|(id, state)| (*id, state))
     }
 
     /// Checks the rows of a pass and makes room for them. Upon an error nothing has changed.
@@ -123,7 +136,7 @@ impl Sequences {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Register, StateSpec};
+    use crate::{KvType, Register, StateSpec};
 
     fn sequences() -> Sequences {
         let program = Program {

@@ -11,7 +11,7 @@ fn bits(matrices: BlockType, kv: KvType) -> Vec<u64> {
     let knobs = Knobs {
         matrices,
         arithmetic: Arithmetic::Quantized,
-        kv,
+        kv: kv.into(),
         mixers: Mixers::All,
         window: Some(40),
         pairing: Pairing::Adjacent,
@@ -68,6 +68,30 @@ const GOLDEN: &[(BlockType, KvType, [u64; 6])] = &[
             0x9adc_50d8_845d_f944,
             0x55d7_e78b_7361_95e7,
             0xc0c8_8e11_40c2_c8a3,
+        ],
+    ),
+    (
+        BlockType::Q8_0,
+        KvType::Q8_0,
+        [
+            0xc9d1_8879_1edc_90d0,
+            0x1b29_fac9_2c7c_96e9,
+            0xedbf_5439_d341_5a2e,
+            0xbf41_5006_d80c_1bc9,
+            0x414a_3480_5788_1f3e,
+            0xa055_be86_1799_1400,
+        ],
+    ),
+    (
+        BlockType::F32,
+        KvType::BF16,
+        [
+            0xef92_8b71_9cc2_221f,
+            0xdc45_052a_5374_0643,
+            0x4000_2dde_5c55_eef5,
+            0x22cc_ee50_217a_81d2,
+            0xc3c2_f1b5_61e8_758d,
+            0x2c3b_ebc6_b380_3a3f,
         ],
     ),
     (

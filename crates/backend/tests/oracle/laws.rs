@@ -1,6 +1,6 @@
 //! Level A: a row's bits depend on its sequence alone, however batches are made up.
 
-use dewdrop_backend::{Arithmetic, Backend, HeadOrder, KvType, Pairing, Register, Row};
+use dewdrop_backend::{Arithmetic, Backend, HeadOrder, KV_TYPES, KvType, KvTypes, Pairing, Register, Row};
 use dewdrop_format::BlockType;
 use proptest::prelude::*;
 
@@ -17,13 +17,14 @@ fn knobs(mixers: Mixers) -> impl Strategy<Value = Knobs> {
         BlockType::IQ4_NL,
         BlockType::MXFP4,
     ]);
-    let kinds = (prop::bool::weighted(0.8), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let kinds = (prop::bool::weighted(0.8), any::<bool>(), any::<bool>(), any::<bool>());
+    let kv = || prop::sample::select(KV_TYPES.to_vec());
     let window = prop::option::of(1usize..90);
-    (matrices, kinds, window).prop_map(
-        move |(matrices, (quantized, half, halves, grouped, gated), window)| Knobs {
+    (matrices, kinds, kv(), kv(), window).prop_map(
+        move |(matrices, (quantized, halves, grouped, gated), keys, values, window)| Knobs {
             matrices,
             arithmetic: if quantized { Arithmetic::Quantized } else { Arithmetic::Exact },
-            kv: if half { KvType::F16 } else { KvType::F32 },
+            kv: KvTypes { keys, values },
             mixers,
             window,
             pairing: if halves { Pairing::Halves } else { Pairing::Adjacent },
@@ -128,7 +129,7 @@ fn only_rows_that_want_logits_have_them() {
     let knobs = Knobs {
         matrices: BlockType::F32,
         arithmetic: Arithmetic::Quantized,
-        kv: KvType::F16,
+        kv: KvType::F16.into(),
         mixers: Mixers::Attention,
         window: None,
         pairing: Pairing::Halves,

@@ -10,7 +10,7 @@ fn sample() -> Sample {
     let knobs = Knobs {
         matrices: BlockType::Q8_0,
         arithmetic: Arithmetic::Quantized,
-        kv: KvType::F32,
+        kv: KvType::F32.into(),
         mixers: Mixers::All,
         window: None,
         pairing: Pairing::Halves,

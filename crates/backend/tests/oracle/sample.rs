@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use dewdrop_backend::oracle::Oracle;
 use dewdrop_backend::{
-    Activation, Arithmetic, Attention, Backend, DeltaRule, HeadOrder, KvType, LoadedId, Op, Pairing, Program,
-    Register, Rope, Row, Section, SequenceId, ShortConv, StateSpec, Weight, WeightSlot, WeightSpec,
+    Activation, Arithmetic, Attention, Backend, DeltaRule, HeadOrder, KvTypes, LoadedId, Op, Pairing,
+    Program, Register, Rope, Row, Section, SequenceId, ShortConv, StateSpec, Weight, WeightSlot, WeightSpec,
 };
 use dewdrop_format::BlockType;
 
 pub(crate) const N_VOCAB: usize = 37;
 const WIDTH: usize = 64;
-const N_KV_HEADS: usize = 2;
-const HEAD_DIM: usize = 16;
+/// Query heads that share a key/value head.
+const GROUP: usize = 2;
 const N_KEY_HEADS: usize = 2;
 const N_VALUE_HEADS: usize = 4;
 const KEY_DIM: usize = 8;
@@ -67,7 +67,7 @@ pub(crate) struct Knobs {
     /// Of blocks no longer than 32.
     pub(crate) matrices: BlockType,
     pub(crate) arithmetic: Arithmetic,
-    pub(crate) kv: KvType,
+    pub(crate) kv: KvTypes,
     pub(crate) mixers: Mixers,
     pub(crate) window: Option<usize>,
     pub(crate) pairing: Pairing,
@@ -107,7 +107,7 @@ impl Sample {
             weights.push(builder.weights);
         }
         let q = if knobs.gated { 2 * WIDTH } else { WIDTH };
-        let kv = N_KV_HEADS * HEAD_DIM;
+        let kv = WIDTH / GROUP;
         let program = Program {
             n_vocab: N_VOCAB,
             width: WIDTH,
@@ -237,10 +237,10 @@ impl<'a> Builder<'a> {
     fn attend(&mut self, spec: Attention) {
         let q_width = if spec.gated { 2 * WIDTH } else { WIDTH };
         self.project(q_width, Q, true);
-        self.project(N_KV_HEADS * HEAD_DIM, K, false);
-        self.project(N_KV_HEADS * HEAD_DIM, V, false);
-        let window = spec.window;
-        let state = self.state(StateSpec::Attention { n_kv_heads: N_KV_HEADS, head_dim: HEAD_DIM, window });
+        self.project(WIDTH / GROUP, K, false);
+        self.project(WIDTH / GROUP, V, false);
+        let Attention { n_kv_heads, head_dim, window, .. } = spec;
+        let state = self.state(StateSpec::Attention { n_kv_heads, head_dim, window });
         self.op(Op::Attend { q: Q, k: K, v: V, out: MIXED, state, spec });
     }
 
@@ -253,10 +253,12 @@ impl<'a> Builder<'a> {
     }
 
     fn attention(&self) -> Attention {
+        let KvTypes { keys, values } = self.knobs.kv;
+        let head_dim = if keys.fits(16) && values.fits(16) { 16 } else { 32 };
         Attention {
-            n_heads: WIDTH / HEAD_DIM,
-            n_kv_heads: N_KV_HEADS,
-            head_dim: HEAD_DIM,
+            n_heads: WIDTH / head_dim,
+            n_kv_heads: WIDTH / head_dim / GROUP,
+            head_dim,
             q_norm: None,
             k_norm: None,
             norm_eps: 1e-6,
@@ -277,8 +279,8 @@ fn entry(builder: &mut Builder<'_>) {
 fn windowed_attention(builder: &mut Builder<'_>) {
     builder.norm();
     let mut spec = builder.attention();
-    spec.q_norm = Some(builder.vector(HEAD_DIM, 1.0));
-    spec.k_norm = Some(builder.vector(HEAD_DIM, 1.0));
+    spec.q_norm = Some(builder.vector(spec.head_dim, 1.0));
+    spec.k_norm = Some(builder.vector(spec.head_dim, 1.0));
     spec.rope = Some(0);
     spec.window = builder.knobs.window;
     builder.attend(spec);

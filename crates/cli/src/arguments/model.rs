@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use dewdrop::{Arithmetic, Choice, Engine, KvType, Options, Prepared};
+use dewdrop::{Arithmetic, Choice, Engine, Options, Prepared};
 
 use super::memory::{self, Memory};
-use super::number;
+use super::{CacheArguments, number};
 use crate::command::describe;
 use crate::outcome::WrongUsage;
 
@@ -33,9 +33,8 @@ pub(crate) struct ModelArguments {
     #[arg(long)]
     exact_math: bool,
 
-    /// How keys and values are kept [default: f16; with --exact-math, f32]
-    #[arg(long, value_name = "TYPE")]
-    kv: Option<Kv>,
+    #[command(flatten)]
+    cache: CacheArguments,
 
     /// Who computes
     #[arg(long, value_name = "NAME", default_value = "cpu")]
@@ -60,28 +59,12 @@ pub(crate) struct ModelArguments {
     verbose: bool,
 }
 
-/// How keys and values are kept.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Kv {
-    F16,
-    F32,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Backend {
     /// The fast one
     Cpu,
     /// Plain loops that define the right bits
     Oracle,
-}
-
-impl From<Kv> for KvType {
-    fn from(kv: Kv) -> Self {
-        match kv {
-            Kv::F16 => KvType::F16,
-            Kv::F32 => KvType::F32,
-        }
-    }
 }
 
 impl ModelArguments {
@@ -161,9 +144,8 @@ impl ModelArguments {
         if self.exact_math {
             options.arithmetic = Arithmetic::Exact;
         }
-        options.kv = self.kv.map(KvType::from);
         options.chunk = self.chunk;
         options.memory = self.memory.as_ref().map(Memory::resolve).transpose()?;
-        Ok(options)
+        Ok(self.cache.of(options))
     }
 }

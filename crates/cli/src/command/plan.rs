@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use clap::Args;
 use dewdrop::plan::{Prediction, Speeds};
-use dewdrop::{Checkpoint, KvType, Plan, Prepared};
+use dewdrop::{Checkpoint, Plan, Prepared};
 use serde_json::{Value, json};
 
 use crate::arguments::{ModelArguments, positive};
@@ -117,8 +117,9 @@ impl Outlook {
         let (context, chunk) = (plan.context, plan.chunk);
         writeln!(
             out,
-            "context {context}, {chunk} rows of a prompt per pass, keys and values in {}",
-            kv(plan.kv)
+            "context {context}, {chunk} rows of a prompt per pass, keys in {}, values in {}",
+            plan.kv.keys.name(),
+            plan.kv.values.name()
         )?;
         self.write_times(plan, &mut out)
     }
@@ -156,7 +157,8 @@ impl Outlook {
             "uses_bytes": uses.collect::<serde_json::Map<_, _>>(),
             "context": plan.context,
             "chunk": plan.chunk,
-            "kv": kv(plan.kv),
+            "keys": plan.kv.keys.name(),
+            "values": plan.kv.values.name(),
             "resident_bytes": plan.resident,
             "streamed_bytes_per_pass": plan.streamed,
             "staging_slots": plan.slots.0,
@@ -200,12 +202,5 @@ impl Outlook {
         let budget =
             |step: u64| least + (most - least) / STEPS * step + if step == STEPS { STEPS } else { 0 };
         (0..=STEPS).filter_map(|step| self.prepared.plan(budget(step)).ok()).collect()
-    }
-}
-
-fn kv(kv: KvType) -> &'static str {
-    match kv {
-        KvType::F16 => "f16",
-        KvType::F32 => "f32",
     }
 }

@@ -49,32 +49,44 @@ impl Job for Quantize<'_> {
 }
 
 /// 32 integers, their scale, and the sums of each half, which are whole.
-struct Block {
-    q: [i8; BLOCK],
-    scale: f32,
-    sums: [f32; 2],
+pub(super) struct Block {
+    pub(super) q: [i8; BLOCK],
+    pub(super) scale: f32,
+    pub(super) sums: [f32; 2],
 }
 
 #[inline(always)]
-fn block<L: Lanes>(l: L, x: &[f32; BLOCK]) -> Block {
+pub(super) fn block<L: Lanes>(l: L, x: &[f32; BLOCK]) -> Block {
     let (halves, _) = x.as_chunks::<16>();
     let (a, b) = (l.load(&halves[0]), l.load(&halves[1]));
-    let magnitude = l.splat_int(i32::MAX);
-    // Magnitudes order like their bits, with infinity and then NaN on top.
-    let most = l.max_int(l.and(l.bits(a), magnitude), l.and(l.bits(b), magnitude));
-    let most = f32::from_bits(l.largest_int(most).cast_unsigned());
-    if !most.is_finite() || most < SMALLEST {
-        let scale = if most.is_finite() { 0.0 } else { f32::NAN };
+    let (scale, inverse) = scale(l, a, b);
+    if inverse == 0.0 {
         return Block { q: [0; BLOCK], scale, sums: [0.0; 2] };
     }
-    let scale = most / LARGEST;
-    let inverse = l.splat(1.0 / scale);
+    let inverse = l.splat(inverse);
     let (a, b) = (integers(l, a, inverse), integers(l, b, inverse));
     // Sums of whole numbers below 2^24 are exact in any order.
     let sums = [l.sum(l.to_float(a)), l.sum(l.to_float(b))];
     let mut bytes = [0; 64];
     l.narrow([a, b, a, b], &mut bytes);
     Block { q: *bytes.first_chunk().expect("64 bytes"), scale, sums }
+}
+
+/// The scale of a block and what its values are multiplied by: zero where all integers are.
+#[inline(always)]
+pub(super) fn scale<L: Lanes>(l: L, a: L::F, b: L::F) -> (f32, f32) {
+    let magnitude = l.splat_int(i32::MAX);
+    // Magnitudes order like their bits, with infinity and then NaN on top.
+    let most = l.max_int(l.and(l.bits(a), magnitude), l.and(l.bits(b), magnitude));
+    let most = f32::from_bits(l.largest_int(most).cast_unsigned());
+    if !most.is_finite() {
+        (f32::NAN, 0.0)
+    } else if most < SMALLEST {
+        (0.0, 0.0)
+    } else {
+        let scale = most / LARGEST;
+        (scale, 1.0 / scale)
+    }
 }
 
 #[inline(always)]

@@ -62,7 +62,7 @@ impl Default for Shape {
 }
 
 pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
-    let dim = prop::sample::select(vec![2usize, 8, 16, 24, 40, 64, 80]);
+    let dim = prop::sample::select(vec![2usize, 8, 16, 24, 32, 40, 64, 80, 96]);
     let sizes = (any::<u64>(), 1..9usize, 3..60usize, 0..BLOCK_TYPES.len());
     let attention = (1..4usize, 1..8usize, dim.clone(), prop::option::of(1..30usize));
     let delta = (1..4usize, dim.clone(), prop::sample::select(vec![3usize, 16, 37, 64, 80]), 1..5usize);

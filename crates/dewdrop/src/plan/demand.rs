@@ -1,7 +1,7 @@
 //! What a model takes besides weights and activations, from its program alone.
 
 use dewdrop_backend::state::PAGE;
-use dewdrop_backend::{KvType, Program, StateSpec};
+use dewdrop_backend::{Program, StateSpec};
 
 use crate::Options;
 
@@ -26,15 +26,11 @@ pub(crate) struct Demand {
 
 impl Demand {
     pub(crate) fn new(program: &Program, options: &Options) -> Self {
-        let kv_bytes = match options.kv_type() {
-            KvType::F16 => 2,
-            KvType::F32 => 4,
-        };
         let (mut kv_page, mut recurrent) = (0, 0);
         for state in &program.states {
             match *state {
                 StateSpec::Attention { n_kv_heads, head_dim, .. } => {
-                    kv_page += 2 * n_kv_heads * head_dim * PAGE * kv_bytes;
+                    kv_page += n_kv_heads * PAGE * options.kv_types().bytes_for(head_dim);
                 }
                 StateSpec::Recurrent { channels, history, n_heads, key_dim, value_dim } => {
                     recurrent += (channels * history + n_heads * key_dim * value_dim) * size_of::<f32>();

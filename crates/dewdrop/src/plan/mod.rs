@@ -10,7 +10,7 @@ mod demand;
 mod speed;
 mod weights;
 
-use dewdrop_backend::{KvType, Reserve};
+use dewdrop_backend::{KvTypes, Reserve};
 use dewdrop_store::WeightSource;
 
 use self::demand::Demand;
@@ -57,8 +57,8 @@ pub struct Plan {
     pub context: usize,
     /// Most rows of a prompt per pass.
     pub chunk: usize,
-    /// How keys and values are kept.
-    pub kv: KvType,
+    /// What keys and values are kept as.
+    pub kv: KvTypes,
     /// Bytes of weights that stay in memory.
     pub resident: u64,
     /// Bytes of weights that each pass reads.
@@ -199,7 +199,7 @@ impl<'a> Planner<'a> {
             uses: uses.map(|(kind, bytes)| Use { kind, bytes }).into(),
             context,
             chunk,
-            kv: options.kv_type(),
+            kv: options.kv_types(),
             resident: weights.pinned,
             streamed: weights.streamed,
             slots: (weights.placement.n_slots, weights.placement.slot_bytes as u64),

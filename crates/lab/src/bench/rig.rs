@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use dewdrop::{Cancel, Checkpoint, KvType, Model, Options, assemble};
+use dewdrop::{Cancel, Checkpoint, KvTypes, Model, Options, assemble};
 use dewdrop_backend::{Row, SequenceId};
 use dewdrop_engine::Core;
 
@@ -22,7 +22,7 @@ const SETTLED_PER_PASS: u64 = 64 << 20;
 pub struct Rig {
     model: Model,
     core: Core,
-    kv: KvType,
+    kv: KvTypes,
     sequence: SequenceId,
     position: usize,
     random: Random,
@@ -45,7 +45,7 @@ impl Rig {
         let mut rig = Rig {
             model: model.clone(),
             core,
-            kv: options.kv_type(),
+            kv: options.kv_types(),
             sequence,
             position: 0,
             random: Random::new(2),

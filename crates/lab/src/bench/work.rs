@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use dewdrop::{KvType, Model};
+use dewdrop::{KvTypes, Model};
 use dewdrop_backend::{Op, StateSpec, WeightSlot};
 use dewdrop_format::BlockType;
 use dewdrop_model::Claim;
@@ -31,7 +31,7 @@ pub(super) struct Rows {
 
 impl Work {
     /// Of one pass.
-    pub(super) fn of_pass(model: &Model, kv: KvType, rows: Rows) -> Work {
+    pub(super) fn of_pass(model: &Model, kv: KvTypes, rows: Rows) -> Work {
         let mut work = Work::default();
         for (section, claims) in model.program.sections.iter().zip(&model.claims.sections) {
             for op in &section.ops {
@@ -79,13 +79,12 @@ impl AddAssign for Work {
 }
 
 /// Bytes of state that a pass reads at least once.
-fn state_bytes(state: &StateSpec, kv: KvType, rows: Rows) -> u64 {
+fn state_bytes(state: &StateSpec, kv: KvTypes, rows: Rows) -> u64 {
     let bytes = match state {
         StateSpec::Attention { n_kv_heads, head_dim, window } => {
             let end = rows.position + rows.n;
             let seen = window.map_or(end, |window| end.min(window + rows.n - 1));
-            let size = if kv == KvType::F16 { 2 } else { 4 };
-            2 * seen * n_kv_heads * head_dim * size
+            seen * n_kv_heads * kv.bytes_for(*head_dim)
         }
         StateSpec::Recurrent { channels, history, n_heads, key_dim, value_dim } => {
             4 * (channels * history + n_heads * key_dim * value_dim)
@@ -98,6 +97,7 @@ fn state_bytes(state: &StateSpec, kv: KvType, rows: Rows) -> u64 {
 mod tests {
     use super::super::{Mixture, Shape, Synthetic};
     use super::*;
+    use dewdrop::KvType;
 
     fn model(mixture: &str) -> Model {
         let shape = Shape::named("gemma3-270m").unwrap();
@@ -109,7 +109,7 @@ mod tests {
     fn one_row_reads_every_matrix_once() {
         let model = model("Q8_0");
         let rows = Rows { n: 1, position: 0, n_logits: 1 };
-        let work = Work::of_pass(&model, KvType::F16, rows);
+        let work = Work::of_pass(&model, KvType::F16.into(), rows);
         // 268 M weights of 8.5 bits, all multiplied once; norms are not counted.
         let matrices = 268_098_176 - (18 * (4 * 640 + 2 * 256) + 640);
         assert_eq!(work.integers, matrices);
@@ -121,8 +121,8 @@ mod tests {
     #[test]
     fn without_logits_the_head_costs_nothing() {
         let model = model("BF16");
-        let with = Work::of_pass(&model, KvType::F16, Rows { n: 8, position: 0, n_logits: 1 });
-        let without = Work::of_pass(&model, KvType::F16, Rows { n: 8, position: 0, n_logits: 0 });
+        let with = Work::of_pass(&model, KvType::F16.into(), Rows { n: 8, position: 0, n_logits: 1 });
+        let without = Work::of_pass(&model, KvType::F16.into(), Rows { n: 8, position: 0, n_logits: 0 });
         assert_eq!(with.bf16 - without.bf16, 262_144 * 640);
         assert_eq!((with.integers, with.floats), (0, 0));
     }
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn windows_bound_what_is_read_at_depth() {
         let state = StateSpec::Attention { n_kv_heads: 1, head_dim: 64, window: Some(512) };
-        let bytes = |position| state_bytes(&state, KvType::F16, Rows { n: 1, position, n_logits: 1 });
+        let bytes = |position| state_bytes(&state, KvType::F16.into(), Rows { n: 1, position, n_logits: 1 });
         assert_eq!((bytes(0), bytes(4096)), (256, 512 * 256));
     }
 }

@@ -13,7 +13,7 @@ use dewdrop::{Cancel, Checkpoint, Choice, Model, Options, built_in, machine, rec
 use dewdrop_lab::bench::{BenchError, Limits, Mixture, Rig, SHAPES, Shape, Synthetic, Test, TestKind, check};
 
 use self::record::{Measured, Records, Timed};
-use crate::arguments::{BUILT_IN, Kv, positive};
+use crate::arguments::{BUILT_IN, CacheArguments, positive};
 use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, WrongUsage};
 use crate::output::note;
@@ -86,9 +86,8 @@ pub(crate) struct BenchArguments {
     )]
     rows: Vec<usize>,
 
-    /// How keys and values are kept
-    #[arg(long, value_name = "TYPE", default_value = "f16")]
-    kv: Kv,
+    #[command(flatten)]
+    cache: CacheArguments,
 
     /// Instruction set [default: the best this machine has]
     #[arg(long, value_name = "NAME")]
@@ -170,12 +169,11 @@ impl BenchArguments {
         cancel: &Cancel,
     ) -> anyhow::Result<()> {
         let threads = limits.threads;
-        let options = Options {
+        let options = self.cache.of(Options {
             threads: Some(threads),
-            kv: Some(self.kv.into()),
             backend: Choice::Cpu { isa: Some(limits.isa.into()) },
             ..Options::default()
-        };
+        });
         progress.step("comparing with the oracle");
         measured.checked = Some(check(checkpoint, model, &options)?);
         let mut rig = Rig::new(checkpoint, model, &options, cancel.clone())?;

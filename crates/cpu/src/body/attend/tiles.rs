@@ -1,0 +1,61 @@
+//! Queries cut into tiles that fill the registers.
+
+use crate::lanes::Lanes;
+
+/// Something to be done for each of some queries, which can be done for several at once.
+pub(super) trait Tiles<L: Lanes> {
+    /// Whether there are registers for six queries at once, else for four.
+    const SIX: bool;
+
+    /// Does it for `N` queries from `first` on, with `V` vectors of sums for each at a time.
+    fn tile<const N: usize, const V: usize>(&mut self, l: L, first: usize);
+}
+
+/// Does it for `n` queries. Few at once keep more vectors of sums, so that additions need not wait for each other; and
+/// there are twice as many where there is room for two panels.
+#[inline(always)]
+pub(super) fn tiles<L: Lanes, T: Tiles<L>>(l: L, n: usize, work: &mut T) {
+    let wide = L::PANELS > 1;
+    let mut first = 0;
+    while first < n {
+        let left = n - first;
+        first += match left {
+            6.. if T::SIX && left != 8 => {
+                if wide {
+                    work.tile::<6, 2>(l, first)
+                } else {
+                    work.tile::<6, 1>(l, first)
+                }
+                6
+            }
+            4.. => {
+                if wide {
+                    work.tile::<4, 2>(l, first)
+                } else {
+                    work.tile::<4, 1>(l, first)
+                }
+                4
+            }
+            2.. => {
+                if wide {
+                    work.tile::<2, 4>(l, first)
+                } else {
+                    work.tile::<2, 2>(l, first)
+                }
+                2
+            }
+            _ => {
+                work.tile::<1, 4>(l, first);
+                1
+            }
+        };
+    }
+}
+
+/// Asks for `n` elements from `at` on to be fetched.
+#[inline(always)]
+pub(super) fn prefetch<L: Lanes, E>(l: L, ahead: &[E], at: usize, n: usize) {
+    for i in (at..at + n).step_by((64 / size_of::<E>()).max(1)) {
+        l.prefetch(ahead.as_ptr().wrapping_add(i).cast());
+    }
+}

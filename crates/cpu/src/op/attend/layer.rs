@@ -1,0 +1,183 @@
+//! One layer's attention once its keys and values are kept.
+
+use std::ops::Range;
+
+use dewdrop_backend::rope::RopeTable;
+use dewdrop_backend::state::{AttentionState, PAGE, Sequences};
+use dewdrop_backend::{Attention, KV_GROUP, KvType, Row};
+
+use super::{TASKS_PER_THREAD, by_pages, make_ready};
+use crate::body::attend::{Attend, Finish, Gathered, Integers, Quantize, Query, SPREAD};
+use crate::disjoint::Disjoint;
+use crate::isa::Isa;
+use crate::pool::Pool;
+
+/// Query heads of some rows of a sequence that share a key/value head: at most
+/// [`TOGETHER`](crate::body::attend::TOGETHER).
+pub(super) struct Block<'a> {
+    pub(super) rows: &'a [usize],
+    pub(super) head: usize,
+    /// Which ones of the query heads that share it.
+    pub(super) of_group: Range<usize>,
+}
+
+/// One layer's attention, keys and values being kept.
+pub(super) struct Layer<'a> {
+    pub(super) isa: Isa,
+    pub(super) spec: &'a Attention,
+    pub(super) q_norm: Option<&'a [f32]>,
+    pub(super) rope: Option<&'a RopeTable>,
+    pub(super) rows: &'a [Row],
+    /// `[n_rows, n_heads, head_dim]`, or `[n_rows, n_heads, 2, head_dim]` with gates.
+    pub(super) q: &'a [f32],
+    pub(super) sequences: &'a Sequences,
+    pub(super) state: usize,
+    /// `[n_rows, n_heads, head_dim]`.
+    pub(super) out: Disjoint<'a, f32>,
+}
+
+impl Block<'_> {
+    pub(super) fn n_queries(&self) -> usize {
+        self.rows.len() * self.of_group.len()
+    }
+}
+
+impl Layer<'_> {
+    pub(super) fn run(&self, pool: &mut Pool, blocks: &[Block<'_>]) {
+        if pool.threads() > 1 && blocks.len() < TASKS_PER_THREAD * pool.threads() {
+            by_pages::run(self, pool, blocks);
+        } else {
+            pool.run(blocks.len(), &|_, i| {
+                let block = &blocks[i];
+                let ready = self.ready(block);
+                // SAFETY: a block's heads are its task's alone.
+                let mut queries = unsafe { self.queries(block, &ready) };
+                let pages = self.pages(block);
+                let gathered = self.isa.run(self.attention(block, &mut queries, pages));
+                self.finish(block, &gathered, &mut queries);
+            });
+        }
+    }
+
+    pub(super) fn attention<'a, 'q>(
+        &'a self,
+        block: &Block<'_>,
+        queries: &'a mut [Query<'q>],
+        pages: Range<usize>,
+    ) -> Attend<'a, 'q> {
+        Attend { queries, state: self.attention_state(block), head: block.head, pages }
+    }
+
+    fn attention_state(&self, block: &Block<'_>) -> &AttentionState {
+        self.sequences.get(self.rows[block.rows[0]].sequence).attention(self.state)
+    }
+
+    /// Positions whose keys a row sees.
+    fn sees(&self, row: usize) -> Range<usize> {
+        let end = self.rows[row].position + 1;
+        self.spec.window.map_or(0, |window| end.saturating_sub(window))..end
+    }
+
+    /// Pages that a block's rows, which ascend, see something of.
+    pub(super) fn pages(&self, block: &Block<'_>) -> Range<usize> {
+        let last = block.rows.last().copied().unwrap_or(block.rows[0]);
+        self.sees(block.rows[0]).start / PAGE..self.sees(last).end.div_ceil(PAGE)
+    }
+
+    /// Rows and heads of a block, in the order of its queries.
+    fn heads<'b>(&self, block: &Block<'b>) -> impl Iterator<Item = (usize, usize)> + use<'b> {
+        let group = self.spec.n_heads / self.spec.n_kv_heads;
+        let heads = block.head * group + block.of_group.start..block.head * group + block.of_group.end;
+        block.rows.iter().flat_map(move |&row| heads.clone().map(move |head| (row, head)))
+    }
+
+    /// A block's query heads normed, turned and scaled, as integers too where keys are.
+    pub(super) fn ready(&self, block: &Block<'_>) -> Ready {
+        let (spec, dim) = (self.spec, self.spec.head_dim);
+        let of_head = if spec.gated { 2 * dim } else { dim };
+        let mut ready = Ready { dim, ..Ready::default() };
+        ready.floats.resize(block.n_queries() * (dim + SPREAD), 0.0);
+        for ((row, head), out) in self.heads(block).zip(ready.floats.chunks_exact_mut(dim + SPREAD)) {
+            let x = &self.q[(row * spec.n_heads + head) * of_head..][..dim];
+            let (out, position) = (&mut out[..dim], self.rows[row].position);
+            make_ready(self.isa, self.q_norm, spec.norm_eps, self.rope, position, x, out);
+            out.iter_mut().for_each(|q| *q *= spec.scale);
+        }
+        if self.attention_state(block).types().keys == KvType::Q8_0 {
+            ready.quantize(self.isa, block.n_queries());
+        }
+        ready
+    }
+
+    /// A block's queries with their places in the output.
+    ///
+    /// # Safety
+    /// The block's heads are the present task's alone.
+    pub(super) unsafe fn queries<'a>(&'a self, block: &Block<'_>, ready: &'a Ready) -> Vec<Query<'a>> {
+        let dim = self.spec.head_dim;
+        let outs = self.heads(block).map(|(row, head)| {
+            let at = (row * self.spec.n_heads + head) * dim;
+            // SAFETY: by the caller.
+            unsafe { self.out.part(at..at + dim) }
+        });
+        self.queries_into(block, ready, outs)
+    }
+
+    pub(super) fn queries_into<'a>(
+        &self,
+        block: &Block<'_>,
+        ready: &'a Ready,
+        outs: impl Iterator<Item = &'a mut [f32]>,
+    ) -> Vec<Query<'a>> {
+        let heads = self.heads(block).zip(outs).enumerate();
+        heads.map(|(n, ((row, _), out))| ready.query(n, self.sees(row), out)).collect()
+    }
+
+    /// Divides by sums of weights, and applies gates.
+    pub(super) fn finish(&self, block: &Block<'_>, gathered: &Gathered, queries: &mut [Query<'_>]) {
+        let (spec, dim) = (self.spec, self.spec.head_dim);
+        for (((row, head), query), &sum) in self.heads(block).zip(queries).zip(&gathered.sum) {
+            let gates = spec.gated.then(|| &self.q[(row * spec.n_heads + head) * 2 * dim + dim..][..dim]);
+            self.isa.run(Finish { sum, gates, out: query.out });
+        }
+    }
+}
+
+/// A block's query heads, ready to meet keys.
+#[derive(Default)]
+pub(super) struct Ready {
+    dim: usize,
+    /// `[n_queries, dim + SPREAD]`.
+    floats: Vec<f32>,
+    /// Where keys are integers: four each, `[n_queries, dim / 4 + SPREAD]`; scales and sums of groups of 32.
+    q: Vec<[i8; 4]>,
+    scales: Vec<f32>,
+    sums: Vec<i32>,
+}
+
+impl Ready {
+    fn quantize(&mut self, isa: Isa, n_queries: usize) {
+        let (lots, groups) = (self.dim / 4 + SPREAD, self.dim / KV_GROUP);
+        self.q.resize(n_queries * lots, [0; 4]);
+        self.scales.resize(n_queries * groups, 0.0);
+        self.sums.resize(n_queries * groups, 0);
+        let rows = self.floats.chunks_exact(self.dim + SPREAD).zip(self.q.chunks_exact_mut(lots));
+        let of_groups = self.scales.chunks_exact_mut(groups).zip(self.sums.chunks_exact_mut(groups));
+        for ((x, q), (scales, sums)) in rows.zip(of_groups) {
+            isa.run(Quantize { x: &x[..self.dim], q, scales, sums });
+        }
+    }
+
+    fn query<'a>(&'a self, n: usize, sees: Range<usize>, out: &'a mut [f32]) -> Query<'a> {
+        let (lots, groups) = (self.dim / 4 + SPREAD, self.dim / KV_GROUP);
+        let integers = match self.q.is_empty() {
+            true => Integers::default(),
+            false => Integers {
+                q: &self.q[n * lots..][..self.dim / 4],
+                scales: &self.scales[n * groups..][..groups],
+                sums: &self.sums[n * groups..][..groups],
+            },
+        };
+        Query { floats: &self.floats[n * (self.dim + SPREAD)..][..self.dim], integers, sees, out }
+    }
+}
