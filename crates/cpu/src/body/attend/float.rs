@@ -7,7 +7,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::gather::{Factors, merge_into};
-use super::tiles::{Tiles, prefetch, tiles};
+use super::tiles::{FEW, Tiles, prefetch, tiles};
 use super::{KEY_VECTORS, Query, Row, TOGETHER, Visible, Weights};
 use crate::lanes::Lanes;
 
@@ -75,7 +75,7 @@ impl<L: Lanes, E: Float> Tiles<L> for Scores<'_, '_, E> {
             for v in 0..V {
                 columns[v] = &keys[(vector + v) * d..][..d];
             }
-            if first == 0 {
+            if first == 0 && self.queries.len() <= FEW {
                 prefetch(l, self.ahead, vector * 16 * d, V * 16 * d);
             }
             let mut acc = [[l.splat(0.0); V]; N];
@@ -108,7 +108,11 @@ pub(super) fn weigh<L: Lanes, E: Float>(
     weights: &Weights,
     factors: &[Factors; TOGETHER],
 ) {
-    tiles(l, queries.len(), &mut Weigh { queries, values, ahead, visible, weights, factors });
+    let mut rows = [&weights[0]; TOGETHER];
+    for n in 0..TOGETHER {
+        rows[n] = &weights[n];
+    }
+    tiles(l, queries.len(), &mut Weigh { queries, values, ahead, visible, weights: rows, factors });
 }
 
 struct Weigh<'a, 'q, E> {
@@ -117,7 +121,9 @@ struct Weigh<'a, 'q, E> {
     /// Values that come next.
     ahead: &'a [E],
     visible: &'a Visible,
-    weights: &'a Weights,
+    /// References, and so loaded as they are needed: rows that lie at known distances would be loaded all at once, into
+    /// more registers than there are.
+    weights: [&'a Row; TOGETHER],
     factors: &'a [Factors; TOGETHER],
 }
 
@@ -161,7 +167,7 @@ impl<E: Float> Weigh<'_, '_, E> {
             (start, end) = (start.max(*from), end.min(*to));
         }
         let end = end.max(start);
-        if first == 0 {
+        if first == 0 && self.queries.len() <= FEW {
             prefetch(l, self.ahead, at * PAGE, V * 16 * PAGE);
         }
         let mut acc = [[l.splat(0.0); V]; N];
@@ -193,12 +199,15 @@ impl<E: Float> Weigh<'_, '_, E> {
         acc: [[L::F; V]; N],
     ) -> [[L::F; V]; N] {
         let values = &self.values[at * PAGE..];
-        let weights: &[Row; N] = self.weights[first..].first_chunk().expect("a tile's queries");
+        let weights: [&Row; N] = *self.weights[first..].first_chunk().expect("a tile's queries");
         let mut acc = acc;
         if WHOLE {
             let (values, _) = values.as_chunks::<16>();
-            let columns: [&[[E; 16]; PAGE]; V] =
-                std::array::from_fn(|v| values[v * PAGE..].first_chunk().expect("a vector of dimensions"));
+            let mut columns: [&[[E; 16]; PAGE]; V] =
+                [values.first_chunk().expect("a vector of dimensions"); V];
+            for v in 1..V {
+                columns[v] = values[v * PAGE..].first_chunk().expect("a vector of dimensions");
+            }
             for j in positions.map(|j| j % PAGE) {
                 for v in 0..V {
                     let values = E::load(l, &columns[v][j]);

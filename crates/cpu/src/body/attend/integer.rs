@@ -6,7 +6,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::gather::{Factors, merge_into};
-use super::tiles::{Tiles, prefetch, tiles};
+use super::tiles::{FEW, Tiles, prefetch, tiles};
 use super::{Query, Row, TOGETHER, Visible, Weights};
 use crate::body::quantize;
 use crate::lanes::{Job, Lanes};
@@ -95,7 +95,7 @@ impl<L: Lanes> Tiles<L> for Scores<'_, '_> {
                         sums[n][v] = l.fma(l.to_float(products[n][v]), scale, sums[n][v]);
                     }
                 }
-                if first == 0 {
+                if first == 0 && self.queries.len() <= FEW {
                     for v in 0..V {
                         let at = ((vector + v) * n_groups + g) * LOTS * 64;
                         prefetch(l, self.keys.ahead, at, LOTS * 64);
@@ -259,7 +259,7 @@ impl Weigh<'_, '_> {
                     sums[n][v] = l.fma(l.to_float(acc[n][v]), scale, sums[n][v]);
                 }
             }
-            if first == 0 {
+            if first == 0 && self.queries.len() <= FEW {
                 prefetch(l, self.values.ahead, (at * 2 + b * V * 16) * PAGE / 2, V * 16 * PAGE / 2);
             }
         }

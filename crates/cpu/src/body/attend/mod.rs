@@ -80,7 +80,7 @@ impl Job for Attend<'_, '_> {
                 continue;
             }
             let (keys, values) = self.state.page(index).head(self.head);
-            // What comes next is fetched while this is worked on.
+            // What comes next may be fetched while this is worked on.
             let (next_keys, next_values) = self.state.page((index + 1).min(last)).head(self.head);
             match (keys, next_keys) {
                 (Head::F32(keys), Head::F32(next)) => {

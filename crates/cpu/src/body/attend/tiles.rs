@@ -4,7 +4,7 @@ use crate::lanes::Lanes;
 
 /// Something to be done for each of some queries, which can be done for several at once.
 pub(super) trait Tiles<L: Lanes> {
-    /// Whether there are registers for six queries at once, else for four.
+    /// Whether there are registers for six queries at once (eight where there is room for two panels), else for four.
     const SIX: bool;
 
     /// Does it for `N` queries from `first` on, with `V` vectors of sums for each at a time.
@@ -20,6 +20,10 @@ pub(super) fn tiles<L: Lanes, T: Tiles<L>>(l: L, n: usize, work: &mut T) {
     while first < n {
         let left = n - first;
         first += match left {
+            8.. if T::SIX && wide => {
+                work.tile::<8, 2>(l, first);
+                8
+            }
             6.. if T::SIX && left != 8 => {
                 if wide {
                     work.tile::<6, 2>(l, first)
@@ -51,6 +55,9 @@ pub(super) fn tiles<L: Lanes, T: Tiles<L>>(l: L, n: usize, work: &mut T) {
         };
     }
 }
+
+/// So many queries at most wait for memory rather than compute: what comes next is fetched for them.
+pub(super) const FEW: usize = 8;
 
 /// Asks for `n` elements from `at` on to be fetched.
 #[inline(always)]
