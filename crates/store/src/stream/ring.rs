@@ -9,12 +9,13 @@ use io_uring::{IoUring, opcode, squeue, types};
 
 use super::file::ReadFile;
 use super::reader::{Completion, Reader, Request};
-use super::region::Part;
+use super::region::{HUGE_PAGE, Part};
 
 /// Reads handed to the kernel at once.
 const DEPTH: u32 = 64;
-/// Bytes of them, about: what keeps a disk busy until the next ones come. More would only stand before an urgent one.
-const IN_FLIGHT: usize = 16 << 20;
+/// Bytes of them, about: what keeps a disk busy while a section computes, though it finishes several at the same time. More
+/// would only stand before an urgent one.
+const IN_FLIGHT: usize = 32 << 20;
 
 /// A ring, for files that all take direct reads.
 pub(crate) struct Ring {
@@ -105,14 +106,18 @@ impl Reader for Ring {
         if self.registered.is_some() { "io_uring, registered buffers" } else { "io_uring" }
     }
 
+    /// The kernel keeps a buffer of huge pages alone as few long pieces, any other as pages of 4 KiB, of which a disk takes
+    /// fewer at once: so the end of the memory that is no whole huge page is left out.
     fn register(&mut self, part: &mut Part) {
-        let buffer = libc::iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() };
+        let n_huge = part.len() / HUGE_PAGE * HUGE_PAGE;
+        let len = if n_huge > 0 { n_huge } else { part.len() };
+        let buffer = libc::iovec { iov_base: part.as_mut_ptr().cast(), iov_len: len };
         // SAFETY: the memory stays mapped while reads go there, by `submit`'s contract; an idle registration only keeps
         // its pages.
         let registered = unsafe { self.ring.submitter().register_buffers(&[buffer]) };
         // Refused where little memory may be locked: plain reads do as well.
         if registered.is_ok() {
-            self.registered = Some((part.as_mut_ptr().addr(), part.len()));
+            self.registered = Some((part.as_mut_ptr().addr(), len));
         }
     }
 
