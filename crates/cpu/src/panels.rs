@@ -84,7 +84,8 @@ pub(crate) fn rearrange_in_place(
     pool.run(n_tiles, &|_, tile| {
         // SAFETY: a tile's bytes are its task's alone.
         let tile = unsafe { bytes.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
-        rearrange_tile(unpacker, block_type, &tile.to_vec(), channel_bytes, tile);
+        let file = tile.to_vec();
+        rearrange_tile(unpacker, block_type, &file, channel_bytes, tile);
     });
 }
 
