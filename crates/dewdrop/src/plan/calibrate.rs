@@ -25,7 +25,8 @@ const MANY_MATRICES: usize = 4;
 const MANY_ROWS: usize = 256;
 /// Bytes that are read from disk.
 const DISK_BYTES: u64 = 512 << 20;
-/// The best of so many, of some hundredths of a second each: the machine may have other things to do.
+/// The median of so many, of some hundredths of a second each: what a pass will find, on a machine that may have other
+/// things to do.
 const N_TRIES: usize = 7;
 
 impl Speeds {
@@ -47,7 +48,7 @@ impl Speeds {
 fn kernel(block_type: BlockType, threads: usize) -> Result<KernelSpeed, Error> {
     let n_matrices = BYTES / (WIDTH * block_type.bytes_for(WIDTH));
     let mut one = Products::new(block_type, n_matrices, threads)?;
-    let streamed = one.best(|one| {
+    let streamed = one.median(|one| {
         let matrices = one.load()?;
         let seconds = one.seconds(matrices, 1);
         one.cpu.unload(matrices);
@@ -57,10 +58,10 @@ fn kernel(block_type: BlockType, threads: usize) -> Result<KernelSpeed, Error> {
     // The second run rearranges; the ones after are as all that follow.
     one.seconds(matrices, 1)?;
     one.seconds(matrices, 1)?;
-    let resident = one.best(|one| one.seconds(matrices, 1))?;
+    let resident = one.median(|one| one.seconds(matrices, 1))?;
     let mut many = Products::new(block_type, MANY_MATRICES, threads)?;
     let matrices = many.load()?;
-    let seconds = many.best(|many| many.seconds(matrices, MANY_ROWS))?;
+    let seconds = many.median(|many| many.seconds(matrices, MANY_ROWS))?;
     let bytes = (n_matrices * WIDTH * block_type.bytes_for(WIDTH)) as f64;
     let products = (MANY_MATRICES * WIDTH * WIDTH * MANY_ROWS) as f64;
     Ok(KernelSpeed { streamed: bytes / streamed, resident: bytes / resident, products: products / seconds })
@@ -99,8 +100,10 @@ impl Products {
         Ok(start.elapsed().as_secs_f64())
     }
 
-    fn best(&mut self, mut seconds: impl FnMut(&mut Self) -> Result<f64, Error>) -> Result<f64, Error> {
-        (0..N_TRIES).try_fold(f64::INFINITY, |best, _| Ok(best.min(seconds(self)?)))
+    fn median(&mut self, mut seconds: impl FnMut(&mut Self) -> Result<f64, Error>) -> Result<f64, Error> {
+        let mut all = (0..N_TRIES).map(|_| seconds(self)).collect::<Result<Vec<_>, _>>()?;
+        all.sort_by(f64::total_cmp);
+        Ok(all[N_TRIES / 2])
     }
 }
 

@@ -138,7 +138,7 @@ impl<'a> Planner<'a> {
 
     /// Rows of a pass, and all weights in memory.
     fn resident(&self, context: usize, room: u64) -> Option<(usize, Weights)> {
-        let usual = self.question.options.chunk.unwrap_or(CHUNK).min(context);
+        let usual = self.question.options.chunk.unwrap_or(CHUNK).min(self.positions(context));
         let chunks = [usual].into_iter().chain(NARROW.into_iter().filter(|chunk| *chunk < usual));
         let units = Units::new(&self.question.model.program, &self.sources, u64::MAX);
         chunks.into_iter().find_map(|chunk| Some((chunk, units.resident(room, chunk)?)))
@@ -147,7 +147,7 @@ impl<'a> Planner<'a> {
     /// Rows of a pass, and the weights where some are read in each.
     fn streamed(&self, context: usize, room: u64) -> Option<(usize, Weights)> {
         let program = &self.question.model.program;
-        let most = self.question.options.chunk.unwrap_or(context).min(context);
+        let most = self.question.options.chunk.unwrap_or(usize::MAX).min(self.positions(context));
         let usual = Units::new(program, &self.sources, section_bytes(room));
         let small = Units::new(program, &self.sources, SMALL);
         let with = |chunk: usize| {
@@ -157,6 +157,11 @@ impl<'a> Planner<'a> {
         };
         let chunks = CHUNKS.into_iter().filter(|&chunk| chunk < most);
         Some(most).filter(|most| *most <= CHUNKS[0]).into_iter().chain(chunks).find_map(with)
+    }
+
+    /// Of all sessions: no pass has more rows.
+    fn positions(&self, context: usize) -> usize {
+        context * self.question.options.sessions
     }
 
     /// Bytes of everything but weights and activations.
