@@ -28,10 +28,14 @@ fn record(memory: u64) -> Value {
 /// The least budget that `plan --sweep` names, and one that everything fits in.
 fn ends() -> (u64, u64) {
     let cache = tempfile::tempdir().expect("a folder");
-    let arguments = ["plan", &model(), "-c", "512", "--sweep", "--json"];
+    let picture = cache.path().join("sweep.svg");
+    let svg = picture.to_str().expect("UTF-8");
+    let arguments = ["plan", &model(), "-c", "512", "--sweep", "--json", "--svg", svg];
     let output = command(&arguments).env("XDG_CACHE_HOME", cache.path()).output().expect("the binary starts");
     assert!(output.status.success(), "{}", stderr(&output));
     let plans: Vec<Value> = serde_json::from_str(&stdout(&output)).expect("JSON");
+    let circles = std::fs::read_to_string(&picture).expect("a picture").matches("<circle").count();
+    assert_eq!(circles, plans.len());
     let budget =
         |plan: Option<&Value>| plan.and_then(|plan| plan["budget_bytes"].as_u64()).expect("a number");
     (budget(plans.first()), budget(plans.last()))

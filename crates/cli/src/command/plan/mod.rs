@@ -1,9 +1,12 @@
 //! `dewdrop plan`: what a model takes, and how fast it will be, under a memory budget.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+mod chart;
 
-use anyhow::anyhow;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
 use clap::Args;
 use dewdrop::plan::{Prediction, Speeds};
 use dewdrop::{Checkpoint, Plan, Prepared};
@@ -41,6 +44,10 @@ pub(crate) struct PlanArguments {
     #[arg(long)]
     sweep: bool,
 
+    /// Draw the speeds of --sweep to an SVG file as well
+    #[arg(long, value_name = "FILE", requires = "sweep")]
+    svg: Option<PathBuf>,
+
     /// Measure this machine's speeds again
     #[arg(long)]
     recalibrate: bool,
@@ -63,7 +70,11 @@ pub(crate) fn run(arguments: &PlanArguments) -> anyhow::Result<Outcome> {
         n_prompt: arguments.prompt,
     };
     if arguments.sweep {
-        outlook.sweep(arguments.json)?;
+        let plans = outlook.plans();
+        if let Some(path) = &arguments.svg {
+            outlook.draw(&plans, path)?;
+        }
+        outlook.sweep(&plans, arguments.json)?;
         return Ok(Outcome::Done);
     }
     let budget = outlook.prepared.budget();
@@ -172,14 +183,23 @@ impl Outlook {
         })
     }
 
-    fn sweep(&self, as_json: bool) -> anyhow::Result<()> {
-        let plans = self.plans();
+    /// The sweep as a picture, in a file that appears whole or not at all.
+    fn draw(&self, plans: &[Plan], path: &Path) -> anyhow::Result<()> {
+        let model = self.prepared.checkpoint().path().file_name().unwrap_or_default().to_string_lossy();
+        let point = |plan: &Plan| (plan.budget, self.prediction(plan).tokens_per_second());
+        let picture = chart::svg(&model, &plans.iter().map(point).collect::<Vec<_>>());
+        let aside = path.with_extension(format!("{}.part", std::process::id()));
+        let written = fs::write(&aside, picture).and_then(|()| fs::rename(&aside, path));
+        written.with_context(|| format!("{}: cannot be written", path.display()))
+    }
+
+    fn sweep(&self, plans: &[Plan], as_json: bool) -> anyhow::Result<()> {
         if as_json {
             return Ok(output::write_json(&plans.iter().map(|plan| self.json(plan)).collect())?);
         }
         let mut table = Table::new(&[Side::Right; 5]);
         table.row(["budget", "resident", "read per pass", "tokens/s", "first token"].map(String::from));
-        for plan in &plans {
+        for plan in plans {
             let prediction = self.prediction(plan);
             table.row([
                 units::bytes(plan.budget),
