@@ -89,8 +89,8 @@ mod tests {
         assert_eq!(ticks(7.6), [0.0, 2.0, 4.0, 6.0]);
         assert_eq!(ticks(2400.0), [0.0, 500.0, 1000.0, 1500.0, 2000.0]);
         assert_eq!(
-            ticks(0.36).iter().map(|tick| number(*tick)).collect::<Vec<_>>(),
-            ["0", "0.05", "0.1", "0.15", "0.2", "0.25", "0.3", "0.35"]
+            ticks(0.34).iter().map(|tick| number(*tick)).collect::<Vec<_>>(),
+            ["0", "0.05", "0.1", "0.15", "0.2", "0.25", "0.3"]
         );
     }
 
