@@ -38,7 +38,7 @@ fn main() {
         cpu.begin(&rows).expect("rows fit");
         cpu.run(0, id).expect("runs");
     }
-    println!("{}", cpu.read(Register(1)).iter().sum::<f32>());
+    std::hint::black_box(cpu.read(Register(1)));
 }
 
 /// An embedding and a product.

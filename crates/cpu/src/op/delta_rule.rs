@@ -4,7 +4,7 @@ use dewdrop_backend::{DeltaRule, HeadOrder, Register, math};
 
 use super::short_conv::Histories;
 use crate::body::conv::{Conv, Finish};
-use crate::body::delta_rule::{Advance, Unit};
+use crate::body::delta_rule::{Advance, Step, Unit};
 use crate::disjoint::Disjoint;
 use crate::pass::Pass;
 
@@ -95,24 +95,23 @@ impl Pass {
                     HeadOrder::Grouped => h / (n_heads / spec.n_key_heads),
                     HeadOrder::Tiled => h % spec.n_key_heads,
                 };
-                for &row in rows {
+                let step = |&row: &usize| {
                     let mixed = &mixed[row * channels..][..channels];
                     let of_value = row * width + h * value_dim..row * width + (h + 1) * value_dim;
                     let alpha = alpha[row * n_heads + h] + weights.dt_bias[h];
-                    isa.run(Advance {
+                    Step {
                         q: &mixed[key_head * key_dim..][..key_dim],
                         k: &mixed[key_width + key_head * key_dim..][..key_dim],
                         v: &mixed[2 * key_width + h * value_dim..][..value_dim],
                         g: math::exp(weights.decay[h] * math::softplus(alpha)),
                         beta: math::sigmoid(beta[row * n_heads + h]),
-                        state: &mut *matrix,
-                        norm: weights.norm,
-                        eps: spec.norm_eps,
                         z: &z[of_value.clone()],
                         // SAFETY: a head's values are its task's alone.
                         out: unsafe { out.part(of_value) },
-                    });
-                }
+                    }
+                };
+                let mut steps: Vec<Step<'_>> = rows.iter().map(step).collect();
+                isa.run(Advance { rows: &mut steps, state: matrix, norm: weights.norm, eps: spec.norm_eps });
             });
         }
     }
