@@ -1,8 +1,10 @@
 //! Rows of several sessions in one pass: each read of the weights serves all of them.
 
-use crate::{EngineError, Session};
+use dewdrop_backend::Row;
 
-/// Tokens to append to several sessions of one core, all computed in one pass.
+use crate::{EngineError, Session, SharedCore};
+
+/// Tokens to append to several sessions of one core, computed together.
 #[derive(Default)]
 pub struct Batch<'a> {
     entries: Vec<Entry<'a>>,
@@ -10,8 +12,10 @@ pub struct Batch<'a> {
 
 struct Entry<'a> {
     session: &'a mut Session,
-    /// New tokens, after one that generation left.
+    /// Tokens to be computed: one that generation left, then new ones.
     ids: Vec<u32>,
+    /// How many of them are in the present pass.
+    n_rows: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -28,35 +32,56 @@ impl<'a> Batch<'a> {
         if self.entries.first().is_some_and(|entry| !entry.session.core().is(session.core())) {
             return Err(EngineError::ForeignSession);
         }
-        session.check_room(ids.len())?;
+        session.hold(ids.len())?;
         let left = session.tokens()[session.n_computed()..].to_vec();
         let ids: Vec<u32> = left.into_iter().chain(ids.iter().copied()).collect();
         if ids.is_empty() {
             return Err(EngineError::EmptyPrompt);
         }
-        self.entries.push(Entry { session, ids });
+        self.entries.push(Entry { session, ids, n_rows: 0 });
         Ok(())
     }
 
-    /// Computes everything.
+    /// Computes everything, in one pass where there is room for all rows.
     ///
     /// # Errors
-    /// If the pass fails. Every session then goes back to where it was, or to nothing where its state cannot.
+    /// If a pass fails, or one of the sessions is cancelled. What earlier passes computed stays; sessions of the failed one
+    /// go back to where they were before it, or to nothing where their state cannot.
     pub fn run(mut self) -> Result<(), EngineError> {
         let Some(first) = self.entries.first() else { return Ok(()) };
         let core = first.session.core().clone();
+        while !self.entries.is_empty() {
+            self.pass(&core)?;
+            self.entries.retain(|entry| !entry.ids.is_empty());
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, core: &SharedCore) -> Result<(), EngineError> {
+        if self.entries.iter().any(|entry| entry.session.cancel_flag().is_cancelled()) {
+            return Err(EngineError::Cancelled);
+        }
         let mut core = core.lock()?;
+        // Asked under the lock: what there is room for changes under it.
+        let mut room = self.entries.iter().map(|entry| entry.session.limits().chunk).min().unwrap_or(0);
+        for entry in &mut self.entries {
+            entry.n_rows = entry.ids.len().min(room);
+            room -= entry.n_rows;
+        }
         let n_vocab = core.program().n_vocab;
-        let rows: Vec<_> = self.entries.iter().flat_map(Entry::rows).collect();
+        let rows: Vec<Row> = self.entries.iter().flat_map(Entry::rows).collect();
+        let in_pass = self.entries.iter_mut().filter(|entry| entry.n_rows > 0);
         match core.pass(&rows) {
             Ok(logits) => {
-                for (entry, logits) in self.entries.iter_mut().zip(logits.chunks_exact(n_vocab)) {
-                    entry.session.advance(&entry.ids, Some(logits));
+                let mut logits = logits.chunks_exact(n_vocab);
+                for Entry { session, ids, n_rows } in in_pass {
+                    let computed: Vec<u32> = ids.drain(..*n_rows).collect();
+                    session.advance(&computed, if ids.is_empty() { logits.next() } else { None });
                 }
                 Ok(())
             }
             Err(error) => {
-                for Entry { session, .. } in &mut self.entries {
+                for Entry { session, .. } in in_pass {
                     let position = session.n_computed();
                     session.go_back(&mut core, position);
                 }
@@ -67,8 +92,9 @@ impl<'a> Batch<'a> {
 }
 
 impl Entry<'_> {
-    fn rows(&self) -> Vec<dewdrop_backend::Row> {
+    /// Of the present pass. The last of all tokens wants logits.
+    fn rows(&self) -> Vec<Row> {
         let last = self.session.n_computed() + self.ids.len() - 1;
-        self.session.rows(&self.ids, last)
+        self.session.rows(&self.ids[..self.n_rows], last)
     }
 }

@@ -1,5 +1,6 @@
 //! A backend, its weights and a program: what runs passes.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dewdrop_backend::{Backend, LoadedId, Program, Register, Reserve, Row, SequenceId};
@@ -14,6 +15,8 @@ pub struct Core {
     store: Store,
     /// Sections whose weights the backend keeps.
     loaded: Vec<Option<LoadedId>>,
+    /// Open sequences, and positions of each that are in use before they are computed.
+    held: BTreeMap<SequenceId, usize>,
 }
 
 impl Core {
@@ -24,7 +27,7 @@ impl Core {
     pub fn new(program: Arc<Program>, backend: Box<dyn Backend>, store: Store) -> Self {
         assert_eq!(store.n_sections(), program.sections.len(), "sections of store and program");
         let loaded = vec![None; program.sections.len()];
-        Core { program, backend, store, loaded }
+        Core { program, backend, store, loaded, held: BTreeMap::new() }
     }
 
     /// The program that it runs.
@@ -104,23 +107,38 @@ impl Core {
         Ok(replaced?)
     }
 
-    /// Positions of the longest open sequence.
+    /// Positions of the longest open sequence, those that it will have computed included.
     pub fn longest_sequence(&self) -> usize {
-        self.backend.longest_sequence()
+        self.held.values().copied().max().unwrap_or(0).max(self.backend.longest_sequence())
+    }
+
+    /// How many sequences are open.
+    pub fn n_sequences(&self) -> usize {
+        self.held.len()
     }
 
     /// A new, empty sequence.
     pub fn open_sequence(&mut self) -> SequenceId {
-        self.backend.open_sequence()
+        let id = self.backend.open_sequence();
+        self.held.insert(id, 0);
+        id
+    }
+
+    /// Counts so many positions of a sequence as in use, before they are computed and until it goes back.
+    pub fn hold(&mut self, id: SequenceId, positions: usize) {
+        let held = self.held.entry(id).or_default();
+        *held = positions.max(*held);
     }
 
     /// Frees a sequence's state.
     pub fn close_sequence(&mut self, id: SequenceId) {
+        self.held.remove(&id);
         self.backend.close_sequence(id);
     }
 
     /// Forgets positions from `position` on; false if recurrent state cannot go back there.
     pub fn truncate(&mut self, id: SequenceId, position: usize) -> bool {
+        self.held.insert(id, 0);
         self.backend.truncate(id, position)
     }
 
@@ -161,15 +179,17 @@ pub struct SharedCore {
 pub struct Room {
     /// Most tokens of a sequence.
     pub context: usize,
-    /// Most rows of a prompt per pass.
+    /// Most rows of a pass.
     pub chunk: usize,
-    /// Most rows of a pass that want logits.
+    /// Most rows of a pass over one prompt that want logits.
     pub logits: usize,
+    /// Most sequences at a time.
+    pub sequences: usize,
 }
 
 impl Default for Room {
     fn default() -> Self {
-        Room { context: usize::MAX, chunk: usize::MAX, logits: usize::MAX }
+        Room { context: usize::MAX, chunk: usize::MAX, logits: usize::MAX, sequences: usize::MAX }
     }
 }
 

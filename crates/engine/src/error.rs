@@ -24,6 +24,12 @@ pub enum EngineError {
         "{needed} tokens do not fit the context of {context} (shorten the prompt, or ask for a larger context)"
     )]
     ContextFull { needed: usize, context: usize },
+    /// More sessions at a time than the memory budget was planned for.
+    #[error(
+        "{most} sessions are open, and there is memory for no more (close one, or open the model with a larger \
+         `Options::sessions`)"
+    )]
+    SessionsFull { most: usize },
     /// There is nothing to go on from.
     #[error("no tokens to continue from: give a prompt first")]
     EmptyPrompt,

@@ -37,8 +37,15 @@ pub struct Session {
 
 impl Session {
     /// A new, empty sequence on `core`.
+    ///
+    /// # Errors
+    /// If there is no memory for one more: [`EngineError::SessionsFull`].
     pub fn new(core: SharedCore, limits: Limits) -> Result<Self, EngineError> {
         let mut guard = core.lock()?;
+        let most = core.room().sequences;
+        if guard.n_sequences() >= most {
+            return Err(EngineError::SessionsFull { most });
+        }
         let id = guard.open_sequence();
         let n_vocab = guard.program().n_vocab;
         drop(guard);
@@ -65,12 +72,25 @@ impl Session {
         from: usize,
         visit: impl FnMut(usize, &[f32]),
     ) -> Result<(), EngineError> {
-        self.check_room(ids.len())?;
+        self.hold(ids.len())?;
         let start = Instant::now();
         let left = self.tokens[self.n_computed..].iter().chain(ids).copied().collect::<Vec<_>>();
         self.compute_all(&left, from, visit)?;
         self.stats.prompt_tokens += left.len();
         self.stats.prompt_time += start.elapsed();
+        Ok(())
+    }
+
+    /// Counts `n` more tokens as in use from now on: no smaller budget takes the room away that they will need. Feeding
+    /// them does so, too.
+    ///
+    /// # Errors
+    /// If they do not fit the context.
+    pub fn hold(&mut self, n: usize) -> Result<(), EngineError> {
+        // Under the lock, under which contexts become shorter.
+        let mut core = self.core.lock()?;
+        self.check_room(n)?;
+        core.hold(self.id, self.tokens.len() + n);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 mod fake;
 
-use dewdrop_engine::{Batch, EngineError, Finish, Limits, Sampling, Session};
+use dewdrop_engine::{Batch, EngineError, Finish, Limits, Room, Sampling, Session};
 use fake::{CONTEXT, N_VOCAB, core, next, session};
 
 fn best(logits: &[f32]) -> u32 {
@@ -235,7 +235,7 @@ fn sessions_share_a_core_and_close_their_sequences() {
 #[test]
 fn a_batch_runs_sessions_in_one_pass() {
     let (core, log) = core(false);
-    let (mut a, mut b) = (session(&core, 2), session(&core, 2));
+    let (mut a, mut b) = (session(&core, 4), session(&core, 4));
     a.feed(&[1, 2]).unwrap();
     let mut batch = Batch::new();
     batch.add(&mut a, &[3]).unwrap();
@@ -250,6 +250,56 @@ fn a_batch_runs_sessions_in_one_pass() {
     batch.add(&mut b, &[7]).unwrap();
     assert!(batch.run().is_err());
     assert_eq!((a.tokens(), b.tokens()), (&[1, 2, 3][..], &[4, 5, 6][..]));
+}
+
+#[test]
+fn a_batch_takes_as_many_passes_as_its_rows_need() {
+    let (core, log) = core(false);
+    let mut sessions: Vec<_> = (0..5).map(|_| session(&core, 8)).collect();
+    core.set_room(Room { chunk: 2, ..Room::default() });
+    let mut batch = Batch::new();
+    for (i, session) in (1..).zip(&mut sessions) {
+        batch.add(session, if i == 2 { &[2, 2, 2] } else { &[1] }).unwrap();
+    }
+    batch.run().unwrap();
+    let wanted = [&[1][..], &[2, 2, 2], &[1], &[1], &[1]];
+    for (session, ids) in sessions.iter().zip(wanted) {
+        assert_eq!((session.tokens(), best(session.logits())), (ids, next(ids)));
+    }
+    assert_eq!(log.lock().unwrap().passes, [2, 2, 2, 1]);
+
+    sessions[3].cancel_flag().cancel();
+    let mut batch = Batch::new();
+    sessions.iter_mut().for_each(|session| batch.add(session, &[1]).unwrap());
+    assert!(matches!(batch.run(), Err(EngineError::Cancelled)));
+}
+
+#[test]
+fn what_is_to_be_fed_counts_as_in_use() {
+    let (core, _) = core(false);
+    let (mut a, b) = (session(&core, 2), session(&core, 2));
+    a.feed(&[1, 2]).unwrap();
+    a.hold(20).unwrap();
+    assert_eq!(core.lock().unwrap().longest_sequence(), 22);
+    assert!(matches!(a.hold(CONTEXT), Err(EngineError::ContextFull { .. })));
+    a.truncate(1).unwrap();
+    assert_eq!(core.lock().unwrap().longest_sequence(), 1);
+    drop((a, b));
+    assert_eq!(core.lock().unwrap().longest_sequence(), 0);
+}
+
+#[test]
+fn there_are_no_more_sessions_than_there_is_memory_for() {
+    let (core, _) = core(false);
+    core.set_room(Room { sequences: 2, ..Room::default() });
+    let limits = Limits { context: CONTEXT, chunk: 2, logits: 1, n_choices: N_VOCAB };
+    let (a, _b) = (session(&core, 2), session(&core, 2));
+    let third = || Session::new(core.clone(), limits);
+    let error = third().err().expect("a refusal");
+    assert!(matches!(error, EngineError::SessionsFull { most: 2 }));
+    assert!(error.to_string().contains("`Options::sessions`"), "{error}");
+    drop(a);
+    assert!(third().is_ok());
 }
 
 #[test]
