@@ -8,6 +8,9 @@ mod cache;
 mod calibrate;
 mod demand;
 mod speed;
+#[cfg(all(test, feature = "built-in"))]
+mod tests;
+mod too_small;
 mod weights;
 
 use dewdrop_backend::{KvTypes, Reserve};
@@ -15,13 +18,16 @@ use dewdrop_store::WeightSource;
 
 use self::demand::Demand;
 pub use self::speed::{KernelSpeed, Prediction, Speeds};
+pub use self::too_small::TooSmall;
 pub(crate) use self::weights::Weights;
 use self::weights::{SMALL, Units, section_bytes};
 use crate::options::CHUNK;
 use crate::{Model, Options};
 
 /// Rows of a pass where weights are streamed: each pass over a prompt reads them once, so few passes are better.
-const CHUNKS: [usize; 14] = [4096, 3072, 2048, 1536, WIDE, 1024, 768, 512, 384, 256, 128, 64, 32, 16];
+const CHUNKS: [usize; 13] = [4096, 3072, 2048, 1536, WIDE, 1024, 768, 512, 384, 256, 128, 64, 32];
+/// The same with the smallest budget, unless there are more sessions.
+const LEAST_CHUNK: usize = 16;
 /// So many come before weights that stay: a prompt of a thousand tokens is one read, not one for each hundred.
 const WIDE: usize = 1152;
 /// The activations of more take no larger share of what is left for them and weights.
@@ -32,6 +38,8 @@ const NARROW: [usize; 2] = [256, 128];
 const CONTEXT_SHARE: u64 = 4;
 /// The context of the smallest budget, where nobody asked for one.
 const LEAST_CONTEXT: usize = 512;
+/// A process does not hold as much each time it is started. The least budget that is told leaves room for that.
+const HELD_VARIES: u64 = 1 << 19;
 
 /// What is to be planned.
 #[derive(Clone, Copy, Debug)]
@@ -53,9 +61,11 @@ pub struct Plan {
     pub budget: u64,
     /// Where bytes go.
     pub uses: Vec<Use>,
+    /// Sessions at a time.
+    pub sessions: usize,
     /// Positions of a session.
     pub context: usize,
-    /// Most rows of a prompt per pass.
+    /// Most rows of a pass.
     pub chunk: usize,
     /// What keys and values are kept as.
     pub kv: KvTypes,
@@ -92,21 +102,6 @@ pub enum Kind {
     Reserve,
 }
 
-/// Why there is no plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a memory budget of {} is too small for this model: {} is the least, and each token then reads {} from disk",
-    mebibytes(*budget), mebibytes(*least), mebibytes(*streamed)
-)]
-pub struct TooSmall {
-    /// The budget that was asked for.
-    pub budget: u64,
-    /// The smallest that works.
-    pub least: u64,
-    /// Bytes that each token then waits for.
-    pub streamed: u64,
-}
-
 /// Plans.
 ///
 /// # Errors
@@ -130,16 +125,19 @@ impl<'a> Planner<'a> {
     }
 
     fn plan(&self) -> Option<Plan> {
-        let context = self.context();
-        let room = self.question.budget.checked_sub(self.base(context))?;
-        let (chunk, weights) = self.resident(context, room).or_else(|| self.streamed(context, room))?;
-        Some(self.explained(context, chunk, weights))
+        self.contexts().find_map(|context| {
+            let room = self.question.budget.checked_sub(self.base(context))?;
+            let (chunk, weights) = self.resident(context, room).or_else(|| self.streamed(context, room))?;
+            Some(self.explained(context, chunk, weights))
+        })
     }
 
     /// Rows of a pass, and all weights in memory.
     fn resident(&self, context: usize, room: u64) -> Option<(usize, Weights)> {
-        let usual = self.question.options.chunk.unwrap_or(CHUNK).min(self.positions(context));
-        let chunks = [usual].into_iter().chain(NARROW.into_iter().filter(|chunk| *chunk < usual));
+        let (least, most) = (self.least_chunk(context), self.most_rows(context));
+        let usual = self.question.options.chunk.unwrap_or(CHUNK.max(least)).min(most);
+        let narrow = NARROW.into_iter().filter(|chunk| (least..usual).contains(chunk));
+        let chunks = [usual].into_iter().chain(narrow);
         let units = Units::new(&self.question.model.program, &self.sources, u64::MAX);
         chunks.into_iter().find_map(|chunk| Some((chunk, units.resident(room, chunk)?)))
     }
@@ -147,21 +145,28 @@ impl<'a> Planner<'a> {
     /// Rows of a pass, and the weights where some are read in each.
     fn streamed(&self, context: usize, room: u64) -> Option<(usize, Weights)> {
         let program = &self.question.model.program;
-        let most = self.question.options.chunk.unwrap_or(usize::MAX).min(self.positions(context));
+        let (least, most) = (self.least_chunk(context), self.most_rows(context));
         let usual = Units::new(program, &self.sources, section_bytes(room));
         let small = Units::new(program, &self.sources, SMALL);
         let with = |chunk: usize| {
-            let is_small = chunk <= WIDE || usual.activations(chunk) <= room / ACTIVATION_SHARE;
+            let is_small = chunk <= WIDE.max(least) || usual.activations(chunk) <= room / ACTIVATION_SHARE;
             let weights = || usual.streamed(room, chunk).or_else(|| small.streamed(room, chunk));
             is_small.then(weights).flatten().map(|weights| (chunk, weights))
         };
-        let chunks = CHUNKS.into_iter().filter(|&chunk| chunk < most);
-        Some(most).filter(|most| *most <= CHUNKS[0]).into_iter().chain(chunks).find_map(with)
+        let chunks = [most].into_iter().filter(|most| *most <= CHUNKS[0]);
+        let chunks = chunks.chain(CHUNKS.into_iter().filter(|chunk| *chunk < most));
+        chunks.filter(|chunk| *chunk > least).chain([least]).find_map(with)
     }
 
-    /// Of all sessions: no pass has more rows.
-    fn positions(&self, context: usize) -> usize {
-        context * self.question.options.sessions
+    /// Rows of the largest pass that there may be: all positions of all sessions.
+    fn most_rows(&self, context: usize) -> usize {
+        let Options { chunk, sessions, .. } = self.question.options;
+        chunk.unwrap_or(usize::MAX).min(context.saturating_mul(*sessions))
+    }
+
+    /// Rows of the smallest pass that serves all sessions.
+    fn least_chunk(&self, context: usize) -> usize {
+        LEAST_CHUNK.max(self.question.options.sessions).min(self.most_rows(context))
     }
 
     /// Bytes of everything but weights and activations.
@@ -171,18 +176,20 @@ impl<'a> Planner<'a> {
         self.question.held + fixed + self.demand.kv(context, n) + recurrent * n as u64
     }
 
-    /// The context asked for, or the longest that leaves the larger part of the memory to the weights.
-    fn context(&self) -> usize {
-        let Question { model, options, budget, held } = self.question;
-        let most = model.descriptor.context_len;
-        if let Some(asked) = options.context {
-            return asked.min(most);
-        }
+    /// The context asked for; or those that leave the larger part of the memory to the weights, and the shortest.
+    fn contexts(&self) -> impl Iterator<Item = usize> {
+        let Question { model, options, budget, held } = *self.question;
+        let least = self.least_context();
+        let longest = options.context.map_or(model.descriptor.context_len, |_| least);
         let room = budget.saturating_sub(held + self.demand.fixed) / CONTEXT_SHARE;
-        let fits = |context: &usize| self.demand.kv(*context, options.sessions) <= room;
-        let halves = std::iter::successors(Some(most), |context| Some(context / 2));
-        let longest = halves.take_while(|context| *context > LEAST_CONTEXT).find(fits);
-        longest.unwrap_or(LEAST_CONTEXT.min(most))
+        let fits = move |context: &usize| self.demand.kv(*context, options.sessions) <= room;
+        let halves = std::iter::successors(Some(longest), |context| Some(context / 2));
+        halves.take_while(move |context| *context > least).filter(fits).chain([least])
+    }
+
+    fn least_context(&self) -> usize {
+        let Question { model, options, .. } = self.question;
+        options.context.unwrap_or(LEAST_CONTEXT).min(model.descriptor.context_len)
     }
 
     fn explained(&self, context: usize, chunk: usize, weights: Weights) -> Plan {
@@ -202,6 +209,7 @@ impl<'a> Planner<'a> {
         Plan {
             budget,
             uses: uses.map(|(kind, bytes)| Use { kind, bytes }).into(),
+            sessions: n,
             context,
             chunk,
             kv: options.kv_types(),
@@ -214,12 +222,16 @@ impl<'a> Planner<'a> {
 
     fn too_small(&self) -> TooSmall {
         let Question { model, options, budget, .. } = *self.question;
-        let most = model.descriptor.context_len;
-        let context = options.context.unwrap_or(LEAST_CONTEXT).min(most);
-        let chunk = CHUNKS[CHUNKS.len() - 1].min(options.chunk.unwrap_or(context)).min(context);
-        let weights = Units::new(&model.program, &self.sources, SMALL).least(chunk);
-        let least = self.base(context) + weights.len();
-        TooSmall { budget, least, streamed: weights.streamed }
+        let context = self.least_context();
+        let units = Units::new(&model.program, &self.sources, SMALL);
+        let weights = units.least(self.least_chunk(context));
+        TooSmall {
+            budget,
+            is_given: options.memory.is_some(),
+            least: self.base(context) + weights.len() + HELD_VARIES,
+            streamed: weights.streamed,
+            state: self.demand.kv(context, options.sessions),
+        }
     }
 }
 
@@ -230,11 +242,11 @@ impl Plan {
     }
 
     /// What a backend is to take at once, before anyone else can: nothing where there is enough.
-    pub(crate) fn reserve(&self, options: &Options) -> Reserve {
+    pub(crate) fn reserve(&self) -> Reserve {
         if self.streamed == 0 {
             return Reserve::default();
         }
-        Reserve { rows: self.chunk, sequences: options.sessions, positions: self.context }
+        Reserve { rows: self.chunk, sequences: self.sessions, positions: self.context }
     }
 }
 
@@ -253,9 +265,4 @@ impl Kind {
             Kind::Reserve => "logits, threads, reserve",
         }
     }
-}
-
-/// Rounded up, as `120 MiB`.
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
