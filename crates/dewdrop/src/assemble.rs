@@ -38,7 +38,7 @@ pub(crate) fn by_plan(checkpoint: Arc<Checkpoint>, plan: &Plan, options: &Option
     let program = Arc::new(plan.weights.cut.program.clone());
     let store = Store::streamed(checkpoint, plan.weights.sources.clone(), &plan.weights.placement)?;
     let mut backend = backend(program.clone(), options, usize::MAX)?;
-    backend.reserve(&plan.reserve(options));
+    backend.reserve(&plan.reserve());
     Ok(Core::new(program, backend, store))
 }
 

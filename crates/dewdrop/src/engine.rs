@@ -8,6 +8,7 @@ use dewdrop_store::Checkpoint;
 use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};
 
 use crate::options::CHUNK;
+use crate::prepared::InUse;
 use crate::{Error, Model, Options, Plan, Prepared, Session, Streaming, assemble};
 
 /// A model that is ready to run. Clones share it.
@@ -45,7 +46,7 @@ impl Engine {
     }
 
     pub(crate) fn from_prepared(prepared: Prepared) -> Result<Engine, Error> {
-        let plan = prepared.plan_if_short()?;
+        let plan = prepared.plan_to_follow()?;
         let Prepared { checkpoint, model, language, options, context, .. } = &prepared;
         let limits = Limits {
             context: plan.as_ref().map_or(*context, |plan| plan.context),
@@ -53,16 +54,22 @@ impl Engine {
             logits: usize::MAX,
             n_choices: language.n_choices().min(model.descriptor.n_vocab),
         };
-        let core = match &plan {
-            Some(plan) => assemble::by_plan(checkpoint.clone(), plan, options)?,
-            None => assemble(checkpoint.clone(), model, options)?,
+        let room = match &plan {
+            Some(plan) => room(plan, options),
+            None => Room { chunk: options.chunk.unwrap_or(CHUNK), ..Room::default() },
+        };
+        // Where all fits and nobody set a budget, the files are run from their map, within what was planned for a session.
+        let plan = plan.filter(|plan| options.memory.is_some() || plan.streamed > 0);
+        let (core, room) = match &plan {
+            Some(plan) => (assemble::by_plan(checkpoint.clone(), plan, options)?, room),
+            None => (
+                assemble(checkpoint.clone(), model, options)?,
+                Room { sequences: usize::MAX, logits: usize::MAX, ..room },
+            ),
         };
         let backend_name = core.backend_name();
         let core = SharedCore::new(core);
-        core.set_room(match &plan {
-            Some(plan) => room(plan, options),
-            None => Room { chunk: CHUNK, ..Room::default() },
-        });
+        core.set_room(room);
         let promised = plan.as_ref().map(|plan| plan.context);
         let plan = Mutex::new(plan.map(Arc::new));
         Ok(Engine(Arc::new(Inner { prepared, core, backend_name, limits, promised, plan })))
@@ -80,9 +87,10 @@ impl Engine {
     pub fn set_memory(&self, budget: u64) -> Result<Arc<Plan>, Error> {
         let Inner { prepared, core, limits, promised, .. } = &*self.0;
         let mut guard = core.lock()?;
-        let plan = prepared.plan_again(budget, guard.longest_sequence(), limits.context, *promised)?;
+        let in_use = InUse { positions: guard.longest_sequence(), sessions: guard.n_sequences() };
+        let plan = prepared.plan_again(budget, in_use, limits.context, *promised)?;
         let program = Arc::new(plan.weights.cut.program.clone());
-        let (sources, reserve) = (plan.weights.sources.clone(), plan.reserve(&prepared.options));
+        let (sources, reserve) = (plan.weights.sources.clone(), plan.reserve());
         guard.replace(program, sources, &plan.weights.placement, &reserve).map_err(Error::from)?;
         core.set_room(room(&plan, &prepared.options));
         let plan = Arc::new(plan);
@@ -91,6 +99,9 @@ impl Engine {
     }
 
     /// A new session. All sessions of an engine share its weights; their passes take turns.
+    ///
+    /// # Errors
+    /// If there is a memory budget and as many sessions are open as it was planned for: [`Options::sessions`].
     pub fn session(&self) -> Result<Session, Error> {
         Session::new(self.clone())
     }
@@ -175,5 +186,21 @@ impl WeakEngine {
 
 /// What a plan has memory for.
 fn room(plan: &Plan, options: &Options) -> Room {
-    Room { context: plan.context, chunk: plan.chunk, logits: options.logits }
+    Room { context: plan.context, chunk: plan.chunk, logits: options.logits, sequences: plan.sessions }
+}
+
+#[cfg(all(test, feature = "built-in"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_all_weights_fit_the_context_is_still_one_that_there_is_memory_for() {
+        let most = 1 << 40;
+        let mut prepared = Prepared::built_in(Options::default()).unwrap();
+        (prepared.model.descriptor.context_len, prepared.context) = (most, most);
+        let engine = prepared.engine().unwrap();
+        assert!(engine.plan().is_none(), "run from the map");
+        assert!(engine.context() < most);
+        assert_eq!(engine.session().unwrap().context(), engine.context());
+    }
 }

@@ -1,12 +1,12 @@
 //! A model that is opened, with everything but its weights.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dewdrop_backend::state::PAGE;
 use dewdrop_model::{Descriptor, ROPE_FACTORS};
 use dewdrop_store::Checkpoint;
-use dewdrop_text::EncodeOptions;
+use dewdrop_text::{ChatTemplate, EncodeOptions};
 
 use crate::language::Language;
 use crate::plan::{Kind, Plan, Question, TooSmall, Use, plan};
@@ -20,7 +20,16 @@ pub struct Prepared {
     pub(crate) options: Options,
     /// Most positions of a session, by the options and the model.
     pub(crate) context: usize,
-    held: u64,
+    /// Bytes that the process has before there is an engine; unknown until somebody asks, and after it has taken more.
+    held: OnceLock<u64>,
+}
+
+/// What sessions have, and keep.
+#[derive(Clone, Copy)]
+pub(crate) struct InUse {
+    /// Of the longest one.
+    pub(crate) positions: usize,
+    pub(crate) sessions: usize,
 }
 
 impl Prepared {
@@ -54,8 +63,8 @@ impl Prepared {
         let context = context(&options, &model.descriptor)?;
         let language = Language::of(&checkpoint, &model.descriptor)?;
         checkpoint.forget_pages();
-        let held = held(&checkpoint);
-        Ok(Prepared { checkpoint: Arc::new(checkpoint), model, language, options, context, held })
+        let checkpoint = Arc::new(checkpoint);
+        Ok(Prepared { checkpoint, model, language, options, context, held: OnceLock::new() })
     }
 
     /// The model's files.
@@ -79,9 +88,26 @@ impl Prepared {
     /// # Errors
     /// If the text cannot be turned into tokens.
     pub fn encode(&mut self, text: &str, options: EncodeOptions) -> Result<Vec<u32>, Error> {
+        self.held.take();
         let ids = self.language.tokenizer.encode(text, options);
-        self.held = held(&self.checkpoint);
         ids.map_err(|error| Error::text(&self.checkpoint, error))
+    }
+
+    /// How the model wants conversations written, if its files say.
+    pub fn template(&self) -> Option<&ChatTemplate> {
+        self.language.template.as_ref()
+    }
+
+    /// Most tokens of a session, by the options and the model.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// Asks for a context of so many tokens, but no more than there may be.
+    pub fn set_context(&mut self, n: usize) -> &mut Self {
+        self.context = self.context.min(n);
+        self.options.context = Some(self.context);
+        self
     }
 
     /// Makes room for so many sessions at a time.
@@ -109,7 +135,7 @@ impl Prepared {
     /// # Errors
     /// If the budget is too small.
     pub fn plan(&self, budget: u64) -> Result<Plan, TooSmall> {
-        plan(&Question { model: &self.model, options: &self.options, budget, held: self.held })
+        self.plan_with(&self.options, budget)
     }
 
     /// Makes it ready to run.
@@ -120,20 +146,21 @@ impl Prepared {
         Engine::from_prepared(self)
     }
 
-    /// How it goes on within another budget, with sessions of which the longest has `in_use` positions, and that were told
-    /// that they may have `most`. `promised`: as long a context as is kept if it can be.
+    /// How it goes on within another budget, with sessions that were told that they may have `most` positions. `promised`:
+    /// as long a context as is kept if it can be.
     pub(crate) fn plan_again(
         &self,
         budget: u64,
-        in_use: usize,
+        in_use: InUse,
         most: usize,
         promised: Option<usize>,
     ) -> Result<Plan, Error> {
         let with = |context| {
-            let options = Options { context, ..self.options.clone() };
-            plan(&Question { model: &self.model, options: &options, budget, held: self.held })
+            let sessions = self.options.sessions.max(in_use.sessions);
+            let options = Options { context, sessions, memory: Some(budget), ..self.options.clone() };
+            self.plan_with(&options, budget)
         };
-        let least = (in_use + PAGE).min(most);
+        let least = (in_use.positions + PAGE).min(most);
         let mut result = with(self.options.context.or(promised)).and_then(|plan| {
             // A plan that chose for itself may have chosen less than is in use.
             if plan.context < least { with(Some(least)) } else { Ok(plan) }
@@ -147,23 +174,25 @@ impl Prepared {
         result.map_err(|refusal| self.refuse(refusal))
     }
 
-    /// The plan to follow: none where nobody set a budget and there is room for everything.
-    pub(crate) fn plan_if_short(&self) -> Result<Option<Plan>, Error> {
-        let Some(budget) = self.budget() else { return Ok(None) };
-        match self.plan(budget) {
-            Ok(plan) => Ok((self.options.memory.is_some() || plan.streamed > 0).then_some(plan)),
-            Err(refusal) => Err(self.refuse(refusal)),
-        }
+    /// The plan for the budget; none where there is none and the system does not say what it has to spare.
+    pub(crate) fn plan_to_follow(&self) -> Result<Option<Plan>, Error> {
+        // Known for later budgets, too.
+        self.held();
+        self.budget().map(|budget| self.plan(budget)).transpose().map_err(|refusal| self.refuse(refusal))
+    }
+
+    fn plan_with(&self, options: &Options, budget: u64) -> Result<Plan, TooSmall> {
+        plan(&Question { model: &self.model, options, budget, held: self.held() })
+    }
+
+    fn held(&self) -> u64 {
+        let measure = || machine::held_memory().unwrap_or(0) + self.checkpoint.bytes_in_memory();
+        *self.held.get_or_init(measure)
     }
 
     fn refuse(&self, refusal: TooSmall) -> Error {
         Error::Memory { path: self.checkpoint.path().to_owned(), refusal: Box::new(refusal) }
     }
-}
-
-/// Bytes that the process has before there is an engine.
-fn held(checkpoint: &Checkpoint) -> u64 {
-    machine::held_memory().unwrap_or(0) + checkpoint.bytes_in_memory()
 }
 
 fn context(options: &Options, descriptor: &Descriptor) -> Result<usize, Error> {

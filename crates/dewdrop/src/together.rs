@@ -17,6 +17,20 @@ pub struct Request {
     pub sampling: Sampling,
 }
 
+/// What is told while requests are completed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Tokens were computed.
+    Computed {
+        /// Of prompts.
+        prompt: usize,
+        /// Generated before.
+        generated: usize,
+    },
+    /// A request has ended.
+    Completed(Completion),
+}
+
 /// What came after a prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
@@ -34,42 +48,42 @@ pub struct Completion {
 
 impl Engine {
     /// Completes all requests, `width` of them at a time, each as if it were alone: tokens depend on nothing but the
-    /// request. `done` gets completions as they end. A prompt that does not fit the context ends at once.
+    /// request. `tell` gets completions as they end. A prompt that does not fit the context ends at once.
     ///
     /// # Errors
-    /// If a pass fails, a request is not valid, `done` says so, or `cancel` is set: [`EngineError::Cancelled`].
+    /// If a pass fails, a request is not valid, `tell` says so, there are to be more sessions than the budget was planned for,
+    /// or `cancel` is set: [`EngineError::Cancelled`].
     pub fn complete_together<E: From<Error>>(
         &self,
         requests: impl IntoIterator<Item = Request>,
         width: usize,
         cancel: &Cancel,
-        mut done: impl FnMut(Completion) -> Result<(), E>,
+        mut tell: impl FnMut(Event) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut requests = requests.into_iter();
         let mut running: Vec<Running> = Vec::new();
         loop {
             while let Some(request) = requests.by_ref().take(usize::from(running.len() < width.max(1))).next()
             {
-                running.push(Running::new(self, request)?);
+                running.push(Running::new(self, request, cancel)?);
             }
             if running.is_empty() {
                 return Ok(());
             }
-            if cancel.is_cancelled() {
-                return Err(Error::from(EngineError::Cancelled).into());
-            }
-            pass(&mut running, self.core().room().chunk.min(self.limits().chunk))?;
+            tell(pass(&mut running, self.core().room().chunk.min(self.limits().chunk).max(1))?)?;
             for ended in running.extract_if(.., |running| running.finish.is_some()) {
-                done(ended.completion())?;
+                tell(Event::Completed(ended.completion()))?;
             }
         }
     }
 }
 
-/// One pass: a row of each that generates, and as much of the others' prompts as there is room for.
-fn pass(running: &mut [Running], chunk: usize) -> Result<(), Error> {
+/// One pass: a row of each that generates, and as much of the others' prompts as there is room for beside them. More
+/// passes where those that generate need more.
+fn pass(running: &mut [Running], chunk: usize) -> Result<Event, Error> {
     let n_generating = running.iter().filter(|running| running.is_generating()).count();
-    let mut room = chunk.saturating_sub(n_generating).max(1);
+    let most = chunk - n_generating % chunk;
+    let mut room = most;
     let mut batch = Batch::new();
     for running in running.iter_mut().filter(|running| running.finish.is_none()) {
         let n = if running.is_generating() { 1 } else { running.waiting.len().min(room) };
@@ -88,7 +102,7 @@ fn pass(running: &mut [Running], chunk: usize) -> Result<(), Error> {
             running.choose();
         }
     }
-    Ok(())
+    Ok(Event::Computed { prompt: most - room, generated: n_generating })
 }
 
 /// A request under way.
@@ -110,17 +124,25 @@ struct Running {
 }
 
 impl Running {
-    fn new(engine: &Engine, Request { tag, prompt, sampling }: Request) -> Result<Self, Error> {
+    fn new(
+        engine: &Engine,
+        Request { tag, prompt, sampling }: Request,
+        cancel: &Cancel,
+    ) -> Result<Self, Error> {
         if prompt.is_empty() {
             return Err(EngineError::EmptyPrompt.into());
         }
         let sampler = Sampler::new(&sampling, engine.limits().n_choices).map_err(EngineError::from)?;
-        let fits = prompt.len() < engine.context();
-        let nothing = sampling.n == Some(0);
-        let finish = if !fits { Some(Finish::Context) } else { nothing.then_some(Finish::Limit) };
+        let mut session = engine.session()?;
+        session.set_cancel_flag(cancel.clone());
+        // The prompt and a token are in use from now on, so that no smaller budget takes their room away.
+        let finish = match session.ids_mut().hold(prompt.len() + 1) {
+            Err(EngineError::ContextFull { .. }) => Some(Finish::Context),
+            held => held.map(|()| (sampling.n == Some(0)).then_some(Finish::Limit))?,
+        };
         Ok(Running {
             tag,
-            session: engine.session()?,
+            session,
             n_prompt: prompt.len(),
             waiting: prompt,
             in_pass: false,

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dewdrop::{Engine, Error, Options, Sampling};
+use dewdrop::{Cancel, Completion, Engine, Error, Event, Options, Request, Sampling};
 
 /// Tokens of an answer.
 const N: usize = 120;
@@ -100,6 +100,30 @@ fn what_sessions_hold_and_what_was_asked_for_stays() {
     session.feed(&[1, 2, 3]).unwrap();
     engine.set_memory(1 << 30).unwrap();
     assert_eq!(engine.context(), whole, "it comes back");
+}
+
+#[test]
+fn prompts_of_a_batch_keep_their_room() {
+    let request = |tag| Request { tag, prompt: vec![1 + tag as u32; 700], sampling: sampling() };
+    let complete = |engine: &Engine, shrinks: bool| {
+        let mut all: Vec<Completion> = Vec::new();
+        let tell = |event| -> Result<(), Error> {
+            match event {
+                Event::Computed { .. } if shrinks => drop(engine.set_memory(least(engine))?),
+                Event::Computed { .. } => {}
+                Event::Completed(completion) => all.push(completion),
+            }
+            Ok(())
+        };
+        engine.complete_together((0..3).map(request), 2, &Cancel::default(), tell).unwrap();
+        all
+    };
+    let of = |memory| Options { sessions: 2, chunk: Some(64), ..options(memory) };
+    let wanted = complete(&Engine::open(&model(), of(None)).unwrap(), false);
+    let engine = Engine::open(&model(), of(Some(1 << 30))).unwrap();
+    let whole = engine.context();
+    assert_eq!(complete(&engine, true), wanted);
+    assert!(engine.context() < whole, "{whole}");
 }
 
 #[test]

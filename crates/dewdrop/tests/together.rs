@@ -2,7 +2,7 @@
 #![cfg(feature = "built-in")]
 
 use dewdrop::{
-    Cancel, Completion, EncodeOptions, Engine, EngineError, Error, Finish, Options, Request, Sampling,
+    Cancel, Completion, EncodeOptions, Engine, EngineError, Error, Event, Finish, Options, Request, Sampling,
 };
 
 fn engine(options: Options) -> Engine {
@@ -43,11 +43,13 @@ fn alone(engine: &Engine, request: &Request) -> Completion {
 
 fn together(engine: &Engine, requests: Vec<Request>, width: usize) -> Vec<Completion> {
     let mut all = Vec::new();
-    let done = |completion| -> Result<(), Error> {
-        all.push(completion);
+    let tell = |event| -> Result<(), Error> {
+        if let Event::Completed(completion) = event {
+            all.push(completion);
+        }
         Ok(())
     };
-    engine.complete_together(requests, width, &Cancel::default(), done).unwrap();
+    engine.complete_together(requests, width, &Cancel::default(), tell).unwrap();
     all.sort_by_key(|completion| completion.tag);
     all
 }
@@ -76,10 +78,38 @@ fn a_prompt_beyond_the_context_ends_at_once_and_others_go_on() {
 fn a_cancel_ends_all() {
     let engine = engine(Options::default());
     let cancel = Cancel::default();
-    let done = |_| -> Result<(), Error> {
+    let tell = |_| -> Result<(), Error> {
         cancel.cancel();
         Ok(())
     };
-    let error = engine.complete_together(requests(&engine), 2, &cancel, done).unwrap_err();
+    let error = engine.complete_together(requests(&engine), 2, &cancel, tell).unwrap_err();
     assert!(matches!(error, Error::Engine(EngineError::Cancelled)), "{error}");
+}
+
+#[test]
+fn all_tokens_are_told() {
+    let engine = engine(Options::default());
+    let (mut computed, mut generated) = ((0, 0), 0);
+    let tell = |event| -> Result<(), Error> {
+        match event {
+            Event::Computed { prompt, generated } => computed = (computed.0 + prompt, computed.1 + generated),
+            // The last one is not computed.
+            Event::Completed(completion) => generated += completion.ids.len().saturating_sub(1),
+        }
+        Ok(())
+    };
+    let requests: Vec<_> = requests(&engine).into_iter().filter(|request| request.tag != 2).collect();
+    let n_prompt: usize = requests.iter().map(|request| request.prompt.len()).sum();
+    engine.complete_together(requests, 3, &Cancel::default(), tell).unwrap();
+    assert_eq!(computed, (n_prompt, generated));
+}
+
+#[test]
+fn a_budget_is_for_as_many_sessions_as_were_asked_for() {
+    let engine = engine(Options { memory: Some(1 << 30), sessions: 2, ..Options::default() });
+    let (_a, b) = (engine.session().unwrap(), engine.session().unwrap());
+    let error = engine.session().err().expect("a refusal");
+    assert!(matches!(error, Error::Engine(EngineError::SessionsFull { most: 2 })), "{error}");
+    drop(b);
+    engine.session().unwrap();
 }
