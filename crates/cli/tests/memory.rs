@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -46,8 +47,6 @@ fn the_kernel_counts_no_more_than_the_budget_and_the_text_is_the_same() {
     let (least, most) = ends();
     let whole = record(u64::from(u32::MAX));
     assert_eq!(whole["streaming"]["streamed_bytes_per_pass"], 0);
-    // A process is not as large each time as the one that planned.
-    let least = least + (1 << 20);
     for step in 0..4 {
         let budget = least + (most - least) * step / 4;
         let record = record(budget);
@@ -114,8 +113,6 @@ fn wait_for(process: u32, wanted: impl Fn(u64) -> bool) -> Result<(), Option<u64
 #[test]
 fn a_signal_halves_the_budget_and_brings_it_back_while_the_answer_goes_on() {
     let (least, most) = ends();
-    // A process is not as large each time as the one that planned.
-    let least = least + (1 << 20);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("budget");
     let write = |budget: u64| std::fs::write(&file, budget.to_string()).expect("it can be written");
@@ -151,6 +148,44 @@ fn a_signal_halves_the_budget_and_brings_it_back_while_the_answer_goes_on() {
     let record: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
     let plain: Value = serde_json::from_str(&stdout(&run(&[&common[..], &[PROMPT]].concat()))).expect("JSON");
     assert_eq!(record["ids"], plain["ids"]);
+}
+
+/// Whether a process that generates takes SIGHUP itself.
+fn takes_hangups(memory: &str) -> bool {
+    let model = model();
+    // Slow instructions, so that it is still there.
+    let common = ["run", "-m", &model, "--memory", memory, "-n", "500", "--ignore-eos"];
+    let line = [&common[..], &["-t", "1", "--isa", "portable", PROMPT]].concat();
+    let mut child = command(&line).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut first = [0];
+    child.stdout.as_mut().expect("it is piped").read_exact(&mut first).expect("a token");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    child.kill().expect("it can be ended");
+    child.wait().expect("it ends");
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+    // SIGHUP is the first of all signals.
+    u64::from_str_radix(caught.trim(), 16).expect("a number") & 1 == 1
+}
+
+#[test]
+fn only_a_budget_in_a_file_takes_the_signal_of_a_terminal_that_closes() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "1G").expect("it can be written");
+    assert!(takes_hangups(&format!("@{}", file.path().display())));
+    assert!(!takes_hangups("1G"));
+}
+
+#[test]
+fn what_is_streamed_is_told() {
+    let (least, _) = ends();
+    let message =
+        stderr(&run(&["run", "-m", &model(), "-c", "512", "--memory", &least.to_string(), "-n", "1", "hi"]));
+    assert!(
+        message.contains(" of weights do not fit into memory and are read from disk for each token"),
+        "{message}"
+    );
+    let message = stderr(&run(&["run", "-m", &model(), "--memory", "1G", "-n", "1", "hi"]));
+    assert!(!message.contains("do not fit"), "{message}");
 }
 
 #[test]

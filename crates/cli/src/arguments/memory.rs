@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, anyhow};
-use dewdrop::{Engine, MemoryChange, Plan, machine};
+use dewdrop::{Engine, MemoryChange, Plan};
 
 use super::number;
 use crate::{output, units};
@@ -43,30 +43,38 @@ impl Memory {
     }
 }
 
-/// Lets SIGHUP and the system's lack of memory change an engine's budget. What SIGHUP brought is told on stderr, and if
-/// `verbose` what else changed.
+/// Lets the system's lack of memory change an engine's budget, and where it stands in a file SIGHUP, too: otherwise that ends
+/// the process, as when a terminal closes. What SIGHUP brought is told on stderr, and if `verbose` what else changed.
 pub(super) fn watch(engine: &Engine, memory: Option<Memory>, verbose: bool) -> anyhow::Result<()> {
     let hangup = Arc::new(AtomicBool::new(false));
+    let file = memory.filter(|memory| matches!(memory, Memory::File(_)));
     #[cfg(unix)]
-    signal_hook::flag::register(signal_hook::consts::SIGHUP, hangup.clone())
-        .context("cannot watch for signals")?;
-    let asked = move || hangup.swap(false, Ordering::SeqCst).then(|| budget_now(memory.as_ref())).flatten();
+    if file.is_some() {
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, hangup.clone())
+            .context("cannot watch for signals")?;
+    }
+    let asked = move || {
+        let file = file.as_ref().filter(|_| hangup.swap(false, Ordering::SeqCst))?;
+        file.resolve().inspect_err(|error| output::note(&format!("memory: {error:#}"))).ok()
+    };
     engine.watch_memory(asked, move |change| tell(change, verbose));
     Ok(())
 }
 
-/// What SIGHUP asks for: what stands in the file, or else what the system has to spare, but no more than was typed.
-fn budget_now(memory: Option<&Memory>) -> Option<u64> {
-    match memory {
-        Some(file @ Memory::File(_)) => match file.resolve() {
-            Ok(budget) => Some(budget),
-            Err(error) => {
-                output::note(&format!("memory: {error:#}"));
-                None
-            }
-        },
-        Some(Memory::Size(most)) => machine::available_memory().map(|available| available.min(*most)),
-        None => machine::available_memory(),
+/// Says on stderr what has no room in memory, if something has not: weights, or a context as long as it may be.
+pub(super) fn tell_of_shortage(engine: &Engine, longest: usize) {
+    if let Some(plan) = engine.plan().filter(|plan| plan.streamed > 0) {
+        output::note(&format!(
+            "{} of {} of weights do not fit into memory and are read from disk for each token (see `dewdrop plan`)",
+            units::bytes(plan.streamed),
+            units::bytes(plan.streamed + plan.resident),
+        ));
+    }
+    let context = engine.context();
+    if context < longest {
+        output::note(&format!(
+            "context {context} of {longest}, to leave memory to the weights (-c asks for more)"
+        ));
     }
 }
 
@@ -103,6 +111,5 @@ mod tests {
         assert!(memory.resolve().is_err(), "an empty file");
         std::fs::write(file.path(), "512M\n").expect("it can be written");
         assert_eq!(memory.resolve().expect("a size"), 512 << 20);
-        assert_eq!(budget_now(Some(&memory)), Some(512 << 20));
     }
 }

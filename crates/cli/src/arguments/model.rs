@@ -75,7 +75,9 @@ impl ModelArguments {
 
     /// The engine of a model that was prepared. Signals and the system may change its memory budget.
     pub(crate) fn start(&self, prepared: Prepared) -> anyhow::Result<Engine> {
+        let longest = prepared.context();
         let engine = prepared.engine()?;
+        memory::tell_of_shortage(&engine, longest);
         if self.verbose {
             describe::tell(&engine)?;
         }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
-use dewdrop::{EncodeOptions, Engine, Finish, Sampling, Session, Token, machine};
+use dewdrop::{EncodeOptions, Finish, Prepared, Sampling, Session, Token, machine};
 use serde_json::{Value, json};
 
 use super::{chat, report};
@@ -63,8 +63,9 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Outcome> {
     let mut sampling = arguments.sampling.resolve()?;
     sampling.logprobs = arguments.logprobs;
     let prompt = arguments.prompt()?;
-    let engine = arguments.model.open()?;
-    let ids = arguments.encode(&engine, &prompt)?;
+    let mut prepared = arguments.model.prepare()?;
+    let ids = arguments.encode(&mut prepared, &prompt)?;
+    let engine = arguments.model.start(prepared)?;
 
     let mut session = engine.session()?;
     session.set_cancel_flag(interrupt.cancel());
@@ -99,12 +100,14 @@ impl RunArguments {
         }
     }
 
-    fn encode(&self, engine: &Engine, prompt: &str) -> anyhow::Result<Vec<u32>> {
+    /// Before there is an engine: what a long prompt takes counts in its plan.
+    fn encode(&self, prepared: &mut Prepared, prompt: &str) -> anyhow::Result<Vec<u32>> {
         if self.chat {
             let messages = chat::opening(self.system.as_deref(), prompt);
-            return chat::encode(engine, &chat::prompt(engine, &messages)?);
+            let prompt = chat::prompt(prepared.template(), &messages)?;
+            return Ok(prepared.encode(&prompt, chat::ENCODING)?);
         }
-        Ok(engine.encode(prompt, EncodeOptions { add_special: true, parse_special: true })?)
+        Ok(prepared.encode(prompt, EncodeOptions { add_special: true, parse_special: true })?)
     }
 
     /// Repeats the prompt before its continuation where a person reads both as one text.
@@ -159,7 +162,8 @@ fn record(arguments: &RunArguments, session: &mut Session, sampling: &Sampling) 
 pub(super) fn finish_reason(finish: &Finish) -> &'static str {
     match finish {
         Finish::End | Finish::Stop(_) => "stop",
-        Finish::Limit | Finish::Context => "length",
+        Finish::Limit => "length",
+        Finish::Context => "context",
         Finish::Cancelled => "interrupted",
         _ => "other",
     }

@@ -1,21 +1,21 @@
 //! `dewdrop batch`: many prompts through the same passes.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+mod input;
+mod results;
+mod told;
 
-use anyhow::{Context, anyhow, bail};
+use std::path::PathBuf;
+
 use clap::Args;
-use dewdrop::{Completion, EncodeOptions, Engine, Request, Sampling};
-use serde_json::{Value, json};
+use dewdrop::{Engine, Event, Prepared};
 
-use super::run::finish_reason;
+use self::input::{Input, Line};
+use self::results::{Finished, Results};
+use self::told::Told;
 use crate::arguments::{ModelArguments, SamplingArguments, positive};
 use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, is_cancelled};
 use crate::output;
-use crate::progress::Bar;
 use crate::units;
 
 /// Prompts at a time, where nobody says and memory allows it.
@@ -33,7 +33,8 @@ const STATE_SHARE: u64 = 2;
 /// depends on that line alone.
 ///
 /// Results are appended as they come, one JSON object per line with the `line`
-/// (from 1) that it belongs to. A run that was ended goes on where it was.
+/// (from 1) that it belongs to. A run that was ended goes on where it was. A prompt
+/// that does not fit the context has no text and the finish_reason `context`.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct BatchArguments {
@@ -68,27 +69,27 @@ pub(crate) fn run(arguments: &BatchArguments) -> anyhow::Result<Outcome> {
         // Known, so that a run that goes on later does so with the same one.
         sampling.seed = 0;
     }
-    let lines = read_lines(&arguments.input)?;
-    let finished = finished_lines(&arguments.output)?;
-    let left = lines.iter().filter(|line| !finished.contains(&line.number)).count();
-    if left == 0 {
-        output::note(&format!("all {} done before", units::plural(lines.len(), "line")));
+    let mut prepared = arguments.model.prepare()?;
+    let finished = Finished::read(&arguments.output)?;
+    let input = Input { path: &arguments.input, sampling: &sampling };
+    let lines = input.read(&mut prepared, &finished)?;
+    if lines.is_empty() {
+        output::note(&format!("all {} done before", units::plural(finished.len(), "line")));
         return Ok(Outcome::Done);
     }
-    let (engine, width) = arguments.engine(left)?;
-    let requests = lines.iter().filter(|line| !finished.contains(&line.number));
-    let requests =
-        requests.map(|line| line.request(&engine, &sampling)).collect::<anyhow::Result<Vec<_>>>()?;
-
-    let mut results = Results::open(&arguments.output, arguments.in_order, &requests)?;
-    let (mut bar, mut n_done) = (Bar::new("batch"), 0);
+    let (engine, width) = arguments.engine(prepared, &lines)?;
+    let mut results = Results::open(&arguments.output, &finished, arguments.in_order, &lines)?;
+    let mut told = Told::new(&lines, engine.context());
     let _stoppable = interrupt.stoppable();
-    let ids: BTreeMap<u64, &Value> = lines.iter().map(|line| (line.number, &line.id)).collect();
-    let ran = engine.complete_together(requests, width, &interrupt.cancel(), |completion| {
-        n_done += 1;
-        bar.update(n_done, left as u64, "");
-        results.take(&completion, ids[&completion.tag])
+    let requests = lines.into_iter().map(|line| line.request);
+    let ran = engine.complete_together(requests, width, &interrupt.cancel(), |event| {
+        told.hear(&event);
+        match event {
+            Event::Completed(completion) => results.take(&completion),
+            Event::Computed { .. } => Ok(()),
+        }
     });
+    told.sum_up(engine.streaming()?);
     match ran {
         Err(error) if is_cancelled(&error) => Ok(Outcome::Interrupted),
         result => result.map(|()| Outcome::Done),
@@ -96,144 +97,42 @@ pub(crate) fn run(arguments: &BatchArguments) -> anyhow::Result<Outcome> {
 }
 
 impl BatchArguments {
-    /// The engine, and how many prompts at a time it has room for.
-    fn engine(&self, n_lines: usize) -> anyhow::Result<(Engine, usize)> {
-        let mut prepared = self.model.prepare()?;
+    /// The engine, and how many prompts at a time it has room for. Its context is the longest that a line can need, so that
+    /// no line's result depends on memory, nor on other lines.
+    fn engine(&self, mut prepared: Prepared, lines: &[Line]) -> anyhow::Result<(Engine, usize)> {
+        let context = prepared.context();
+        warn_of_long_prompts(lines, context);
+        let needed = lines.iter().filter(|line| line.request.prompt.len() < context).map(Line::context);
+        prepared.set_context(needed.max().unwrap_or(1));
         let width = self.parallel.unwrap_or_else(|| {
             let fits =
                 |width: &usize| prepared.set_sessions(*width).state_share() <= 1.0 / STATE_SHARE as f64;
-            let widths = WIDTHS.into_iter().filter(|width| *width < 2 * n_lines);
+            let widths = WIDTHS.into_iter().filter(|width| *width < 2 * lines.len());
             widths.into_iter().find(fits).unwrap_or(1)
         });
         prepared.set_sessions(width);
+        if self.parallel.is_none()
+            && width < lines.len().min(WIDTHS[0])
+            && lines.iter().any(|line| line.request.sampling.n.is_none())
+        {
+            output::note(&format!(
+                "memory allows {width} at a time, as prompts without a limit may take the whole context of {context} \
+                 tokens (limit them with -n or `max_tokens`)"
+            ));
+        }
         Ok((self.model.start(prepared)?, width))
     }
 }
 
-/// A line of the input.
-struct Line {
-    /// From 1.
-    number: u64,
-    prompt: String,
-    id: Value,
-    seed: Option<u64>,
-    max_tokens: Option<usize>,
-}
-
-impl Line {
-    fn parse(number: u64, text: &str) -> anyhow::Result<Line> {
-        let value: Value = serde_json::from_str(text)?;
-        let (prompt, fields) = match &value {
-            Value::String(prompt) => (prompt, &Value::Null),
-            Value::Object(_) => match &value["prompt"] {
-                Value::String(prompt) => (prompt, &value),
-                _ => bail!("no text `prompt`"),
-            },
-            _ => bail!("expected a JSON object or a string"),
-        };
-        let count = |key: &str| match &fields[key] {
-            Value::Null => Ok(None),
-            value => {
-                value.as_u64().map(Some).ok_or_else(|| anyhow!("`{key}` is {value}, expected a whole number"))
-            }
-        };
-        let max_tokens = count("max_tokens")?.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-        Ok(Line {
-            number,
-            prompt: prompt.clone(),
-            id: fields["id"].clone(),
-            seed: count("seed")?,
-            max_tokens,
-        })
-    }
-
-    fn request(&self, engine: &Engine, sampling: &Sampling) -> anyhow::Result<Request> {
-        let prompt = engine.encode(&self.prompt, EncodeOptions { add_special: true, parse_special: true })?;
-        if prompt.is_empty() {
-            bail!("line {}: the prompt has no tokens", self.number);
-        }
-        let mut sampling = sampling.clone();
-        sampling.seed = self.seed.unwrap_or(sampling.seed);
-        sampling.n = self.max_tokens.or(sampling.n);
-        Ok(Request { tag: self.number, prompt, sampling })
-    }
-}
-
-fn read_lines(path: &Path) -> anyhow::Result<Vec<Line>> {
-    let file = File::open(path).with_context(|| format!("{}: cannot be opened", path.display()))?;
-    let mut lines = Vec::new();
-    for (number, text) in (1..).zip(BufReader::new(file).lines()) {
-        let place = || format!("{}: line {number}", path.display());
-        let text = text.with_context(place)?;
-        if !text.trim().is_empty() {
-            lines.push(Line::parse(number, &text).with_context(place)?);
-        }
-    }
-    Ok(lines)
-}
-
-/// Numbers of lines whose results are there. What an ended run left half written is cut off.
-fn finished_lines(path: &Path) -> anyhow::Result<HashSet<u64>> {
-    let Ok(bytes) = fs::read(path) else { return Ok(HashSet::new()) };
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let number = |line: &[u8]| serde_json::from_slice::<Value>(line).ok()?["line"].as_u64();
-    let lines = bytes[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let numbers: Option<HashSet<u64>> = lines.map(number).collect();
-    let numbers = numbers.with_context(|| {
-        format!("{}: holds something else than results of a batch (give another file)", path.display())
-    })?;
-    if whole < bytes.len() {
-        let file = File::options().write(true).open(path);
-        let cut = file.and_then(|file| file.set_len(whole as u64));
-        cut.with_context(|| format!("{}: cannot be written", path.display()))?;
-    }
-    Ok(numbers)
-}
-
-/// The results' file.
-struct Results {
-    file: File,
-    path: PathBuf,
-    /// Lines still to be written in this order; none if any order will do.
-    order: Option<std::collections::VecDeque<u64>>,
-    /// Written when their turn comes.
-    waiting: BTreeMap<u64, Value>,
-}
-
-impl Results {
-    fn open(path: &Path, in_order: bool, requests: &[Request]) -> anyhow::Result<Self> {
-        let file = File::options().create(true).append(true).open(path);
-        let file = file.with_context(|| format!("{}: cannot be written", path.display()))?;
-        let order = in_order.then(|| requests.iter().map(|request| request.tag).collect());
-        Ok(Results { file, path: path.to_owned(), order, waiting: BTreeMap::new() })
-    }
-
-    fn take(&mut self, completion: &Completion, id: &Value) -> anyhow::Result<()> {
-        let record = json!({
-            "line": completion.tag,
-            "id": id,
-            "text": completion.text,
-            "finish_reason": finish_reason(&completion.finish),
-            "prompt_tokens": completion.n_prompt,
-            "generated_tokens": completion.ids.len(),
-        });
-        self.waiting.insert(completion.tag, record);
-        while let Some(record) = self.next() {
-            let written = self.file.write_all(format!("{record}\n").as_bytes());
-            written.with_context(|| format!("{}: cannot be written", self.path.display()))?;
-        }
-        Ok(())
-    }
-
-    /// What can be written now.
-    fn next(&mut self) -> Option<Value> {
-        match &mut self.order {
-            None => Some(self.waiting.pop_first()?.1),
-            Some(order) => {
-                let record = self.waiting.remove(order.front()?)?;
-                order.pop_front();
-                Some(record)
-            }
-        }
+/// Says which prompts have no room.
+fn warn_of_long_prompts(lines: &[Line], context: usize) {
+    let long = lines.iter().filter(|line| line.request.prompt.len() >= context);
+    let numbers: Vec<String> = long.map(|line| line.request.tag.to_string()).collect();
+    if !numbers.is_empty() {
+        output::note(&format!(
+            "warning: {} too long for the context of {context} tokens, and will have no text (of line {})",
+            units::plural(numbers.len(), "prompt"),
+            numbers.join(", ")
+        ));
     }
 }

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use dewdrop::{EncodeOptions, Engine, Sampling, Session};
-use dewdrop_text::{Message, TemplateOptions};
+use dewdrop_text::{ChatTemplate, Message, TemplateOptions};
 
 use self::conversation::{Conversation, Said};
 use self::lines::Lines;
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &ChatArguments) -> anyhow::Result<Outcome> {
     let sampling = arguments.sampling.resolve()?;
     let engine = arguments.model.open()?;
     // Better before the first question than after it.
-    encode(&engine, &prompt(&engine, &opening(None, "hello"))?)?;
+    engine.encode(&prompt(engine.template(), &opening(None, "hello"))?, ENCODING)?;
     let mut lines = Lines::open()?;
     let conversation = Conversation::new(arguments.system.as_deref());
     let mut session = engine.session()?;
@@ -63,6 +63,9 @@ pub(crate) fn run(arguments: &ChatArguments) -> anyhow::Result<Outcome> {
     chat.talk(&mut lines)
 }
 
+/// How such a text becomes tokens: its template has written all special tokens that the model wants.
+pub(super) const ENCODING: EncodeOptions = EncodeOptions { add_special: false, parse_special: true };
+
 /// A conversation that begins with one question.
 pub(super) fn opening(system: Option<&str>, question: &str) -> Vec<Message> {
     let mut conversation = Conversation::new(system);
@@ -71,17 +74,12 @@ pub(super) fn opening(system: Option<&str>, question: &str) -> Vec<Message> {
 }
 
 /// The text after which a model answers the last of these messages.
-pub(super) fn prompt(engine: &Engine, messages: &[Message]) -> anyhow::Result<String> {
-    let template = engine.template().ok_or_else(|| {
+pub(super) fn prompt(template: Option<&ChatTemplate>, messages: &[Message]) -> anyhow::Result<String> {
+    let template = template.ok_or_else(|| {
         anyhow!("the model has no chat template (it continues texts: use `dewdrop run` without --chat)")
     })?;
     let options = TemplateOptions { add_generation_prompt: true, ..TemplateOptions::default() };
     template.render(messages, &[], &options).context("the model's chat template failed")
-}
-
-/// The tokens of such a text: its template has written all special tokens that the model wants.
-pub(super) fn encode(engine: &Engine, prompt: &str) -> anyhow::Result<Vec<u32>> {
-    Ok(engine.encode(prompt, EncodeOptions { add_special: false, parse_special: true })?)
 }
 
 fn messages(conversation: &Conversation) -> Vec<Message> {
@@ -154,8 +152,8 @@ impl Chat {
 
     fn stream(&mut self) -> anyhow::Result<String> {
         let _stoppable = self.interrupt.stoppable();
-        let prompt = prompt(&self.engine, &messages(&self.conversation))?;
-        self.session.set_prompt(&encode(&self.engine, &prompt)?)?;
+        let prompt = prompt(self.engine.template(), &messages(&self.conversation))?;
+        self.session.set_prompt(&self.engine.encode(&prompt, ENCODING)?)?;
         let mut answer = String::new();
         let mut thinking = Thinking::after(&prompt);
         let mut generation = self.session.generate(&self.sampling)?;
