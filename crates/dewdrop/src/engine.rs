@@ -83,7 +83,7 @@ impl Engine {
     /// become shorter, but never too short for what sessions hold. A larger budget brings it back.
     ///
     /// # Errors
-    /// If the budget is too small for what is in use: all stays as it was then.
+    /// If the budget is too small for what is in use, or the system refuses memory for staging: all stays as it was then.
     pub fn set_memory(&self, budget: u64) -> Result<Arc<Plan>, Error> {
         let Inner { prepared, core, limits, promised, .. } = &*self.0;
         let mut guard = core.lock()?;
@@ -191,7 +191,34 @@ fn room(plan: &Plan, options: &Options) -> Room {
 
 #[cfg(all(test, feature = "built-in"))]
 mod tests {
+    use dewdrop_backend::Reserve;
+    use dewdrop_engine::Sampling;
+    use dewdrop_store::{Place, Placement};
+
     use super::*;
+    use crate::plan::Weights;
+
+    #[test]
+    fn staging_that_cannot_be_had_changes_nothing() {
+        let engine = Engine::built_in(Options { memory: Some(1 << 30), ..Options::default() }).unwrap();
+        let answer = || {
+            let mut session = engine.session().unwrap();
+            session.prompt("Once upon a time").unwrap();
+            let sampling = Sampling { n: Some(8), ..Sampling::greedy() };
+            session.generate(&sampling).unwrap().map(|token| token.unwrap().id).collect::<Vec<_>>()
+        };
+        let wanted = answer();
+        let plan = engine.plan().unwrap();
+        let Weights { sources, placement, cut, .. } = &plan.weights;
+        let places = vec![Place::Streamed; sources.len()];
+        let too_large = Placement { places, n_slots: 2, slot_bytes: 1 << 46, ..placement.clone() };
+        let program = Arc::new(cut.program.clone());
+        let refused =
+            engine.core().lock().unwrap().replace(program, sources.clone(), &too_large, &Reserve::default());
+        assert!(refused.is_err());
+        assert_eq!(answer(), wanted);
+        assert_eq!(engine.streaming().unwrap().unwrap().bytes_per_round, 0, "all stays where it was");
+    }
 
     #[test]
     fn where_all_weights_fit_the_context_is_still_one_that_there_is_memory_for() {

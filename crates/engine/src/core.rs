@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dewdrop_backend::{Backend, LoadedId, Program, Register, Reserve, Row, SequenceId};
-use dewdrop_store::{Place, Placement, Statistics, Store, WeightSource};
+use dewdrop_store::{Place, Placement, Replacement, Statistics, Store, WeightSource};
 
 use crate::EngineError;
 
@@ -77,7 +77,7 @@ impl Core {
     /// that stay in memory before and after do so in between, if the sections are the same.
     ///
     /// # Errors
-    /// If there is no memory for staging slots.
+    /// If there is no memory for staging slots: nothing has changed then.
     ///
     /// # Panics
     /// If program, sections and placement are not of the same number of sections.
@@ -89,7 +89,8 @@ impl Core {
         reserve: &Reserve,
     ) -> Result<(), EngineError> {
         assert_eq!(sections.len(), program.sections.len(), "sections of store and program");
-        let same = self.store.streams(&sections);
+        let replacement = Replacement::new(sections, placement)?;
+        let same = self.store.streams(&replacement);
         for (section, loaded) in self.loaded.iter_mut().enumerate() {
             let stays = same && placement.places[section] == Place::Pinned;
             if let Some(id) = loaded.take_if(|_| !stays) {
@@ -100,11 +101,8 @@ impl Core {
         self.backend.set_sections(program.clone());
         self.backend.reserve(reserve);
         self.program = program;
-        let replaced = self.store.replace(sections, placement);
-        if replaced.is_err() {
-            self.forget_weights();
-        }
-        Ok(replaced?)
+        self.store.replace(replacement);
+        Ok(())
     }
 
     /// Positions of the longest open sequence, those that it will have computed included.

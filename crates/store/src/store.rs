@@ -6,7 +6,7 @@ use dewdrop_backend::{Blocks, Transform, Weight};
 use dewdrop_format::TensorInfo;
 
 use crate::resident::{self, Shared};
-use crate::stream::{Placement, Statistics, Stream};
+use crate::stream::{Placement, Space, Statistics, Stream};
 use crate::{Checkpoint, StoreError, transform};
 
 /// How weights live.
@@ -52,6 +52,12 @@ pub struct Store {
     handed_over: Vec<bool>,
 }
 
+/// Sections that are to live otherwise, and addresses for that.
+pub struct Replacement {
+    sections: Vec<Vec<WeightSource>>,
+    space: Space,
+}
+
 /// Where the weights come from.
 enum Behaviour {
     Mapped,
@@ -81,9 +87,8 @@ impl Store {
         sections: Vec<Vec<WeightSource>>,
         placement: &Placement,
     ) -> Result<Self, StoreError> {
-        assert_eq!(placement.places.len(), sections.len(), "places and sections");
-        sections.iter().flatten().try_for_each(check_size)?;
-        let stream = Stream::new(checkpoint.clone(), &sections, placement)?;
+        let Replacement { sections, space } = Replacement::new(sections, placement)?;
+        let stream = Stream::new(checkpoint.clone(), space);
         Ok(Self::with(checkpoint, sections, Behaviour::Streamed(Box::new(stream))))
     }
 
@@ -132,36 +137,23 @@ impl Store {
     /// Lets weights live otherwise, whatever they did so far, and begins again at the first section. Where the sections are
     /// those that it [`streams`](Store::streams), those that last before and after are not handed over again; whoever
     /// computes has let go of all others.
-    ///
-    /// # Errors
-    /// If a tensor is not of the size that its slot takes, or there is no memory for the slots.
-    ///
-    /// # Panics
-    /// As [`streamed`](Store::streamed).
-    pub fn replace(
-        &mut self,
-        sections: Vec<Vec<WeightSource>>,
-        placement: &Placement,
-    ) -> Result<(), StoreError> {
-        assert_eq!(placement.places.len(), sections.len(), "places and sections");
-        sections.iter().flatten().try_for_each(check_size)?;
-        let same = self.streams(&sections);
+    pub fn replace(&mut self, replacement: Replacement) {
+        let same = self.streams(&replacement);
+        let Replacement { sections, space } = replacement;
         if let Behaviour::Streamed(stream) = &mut self.behaviour {
-            stream.replace(&sections, placement, same)?;
+            stream.replace(space, same);
         } else {
             self.behaviour = Behaviour::Mapped;
             self.checkpoint.forget_pages();
-            let stream = Stream::new(self.checkpoint.clone(), &sections, placement)?;
-            self.behaviour = Behaviour::Streamed(Box::new(stream));
+            self.behaviour = Behaviour::Streamed(Box::new(Stream::new(self.checkpoint.clone(), space)));
         }
         self.handed_over = vec![false; sections.len()];
         (self.sections, self.next) = (sections, 0);
-        Ok(())
     }
 
-    /// Whether these are the sections that it streams, or keeps beside streamed ones.
-    pub fn streams(&self, sections: &[Vec<WeightSource>]) -> bool {
-        matches!(self.behaviour, Behaviour::Streamed(_)) && sections == self.sections
+    /// Whether the sections to come are those that it streams, or keeps beside streamed ones.
+    pub fn streams(&self, replacement: &Replacement) -> bool {
+        matches!(self.behaviour, Behaviour::Streamed(_)) && replacement.sections == self.sections
     }
 
     /// What streaming has done; none where nothing is streamed.
@@ -192,6 +184,22 @@ impl Store {
         self.handed_over[section] = true;
         let weights = sources.iter().zip(blocks).map(|(source, blocks)| hand_over(source, blocks));
         Ok((weights.collect(), lasting))
+    }
+}
+
+impl Replacement {
+    /// Sections that will live by `placement`.
+    ///
+    /// # Errors
+    /// If a tensor is not of the size that its slot takes, or there is no memory for the slots.
+    ///
+    /// # Panics
+    /// If the placement has another number of sections, or slots that are too small.
+    pub fn new(sections: Vec<Vec<WeightSource>>, placement: &Placement) -> Result<Self, StoreError> {
+        assert_eq!(placement.places.len(), sections.len(), "places and sections");
+        sections.iter().flatten().try_for_each(check_size)?;
+        let space = Space::new(&sections, placement)?;
+        Ok(Replacement { sections, space })
     }
 }
 

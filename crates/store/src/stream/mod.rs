@@ -13,6 +13,7 @@ mod reader;
 mod region;
 #[cfg(target_os = "linux")]
 mod ring;
+mod space;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use crate::{Checkpoint, StoreError, WeightSource};
 
 pub use self::bandwidth::read_bandwidth;
 pub use self::layout::{pinned_len, staging_len};
+pub(crate) use self::space::Space;
 
 /// Reads begin and end on multiples of this, in files and in memory: what direct reads ask for on common disks.
 const PAGE: usize = 4096;
@@ -158,61 +160,42 @@ impl Section {
 }
 
 impl Stream {
-    pub(crate) fn new(
-        checkpoint: Arc<Checkpoint>,
-        sections: &[Vec<WeightSource>],
-        placement: &Placement,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn new(checkpoint: Arc<Checkpoint>, space: Space) -> Self {
         let files: Arc<[ReadFile]> = ReadFile::all(&checkpoint).into();
         let reader = reader::best(&files);
-        Self::with_reader(checkpoint, sections, placement, files, reader)
+        Self::with_reader(checkpoint, space, files, reader)
     }
 
     fn with_reader(
         checkpoint: Arc<Checkpoint>,
-        sources: &[Vec<WeightSource>],
-        placement: &Placement,
+        space: Space,
         files: Arc<[ReadFile]>,
         reader: Box<dyn Reader>,
-    ) -> Result<Self, StoreError> {
-        let sections = make_sections(sources, placement);
-        let table = make_table(sources, placement)?;
+    ) -> Self {
         let mut transfers = Transfers::new(reader, files);
-        let free = slots(&sections, placement, &mut transfers)?;
+        let (sections, table, free) = space.take(&mut transfers);
         let (held, ahead, n_unsettled) = (Vec::new(), VecDeque::new(), n_unsettled(&sections));
-        Ok(Stream { checkpoint, sections, transfers, table, free, held, ahead, next: 0, n_unsettled })
+        Stream { checkpoint, sections, transfers, table, free, held, ahead, next: 0, n_unsettled }
     }
 
     /// Lets sections live otherwise from the next round on, which begins with the first. `same`: they are the same ones as
     /// before; then those that last and were handed over count as that where they still last, and all others come again.
     ///
     /// Memory is given back before any is taken.
-    ///
-    /// # Errors
-    /// If there is no memory for the new slots.
-    pub(crate) fn replace(
-        &mut self,
-        sources: &[Vec<WeightSource>],
-        placement: &Placement,
-        same: bool,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn replace(&mut self, mut space: Space, same: bool) {
         self.drain();
         self.held.clear();
         self.free.clear();
         self.table = None;
         self.transfers.unregister();
-        let mut sections = make_sections(sources, placement);
         if same {
-            for (new, old) in sections.iter_mut().zip(&self.sections) {
+            for (new, old) in space.sections.iter_mut().zip(&self.sections) {
                 new.is_checked = old.is_checked;
                 new.is_settled |= old.is_settled && old.place == Place::Pinned && new.place == Place::Pinned;
             }
         }
-        self.n_unsettled = n_unsettled(&sections);
-        (self.sections, self.next) = (sections, 0);
-        self.table = make_table(sources, placement)?;
-        self.free = slots(&self.sections, placement, &mut self.transfers)?;
-        Ok(())
+        (self.sections, self.table, self.free) = space.take(&mut self.transfers);
+        (self.n_unsettled, self.next) = (n_unsettled(&self.sections), 0);
     }
 
     /// Begins a round over these tokens.
@@ -410,17 +393,6 @@ impl Stream {
     }
 }
 
-fn make_sections(sources: &[Vec<WeightSource>], placement: &Placement) -> Vec<Section> {
-    let sections = sources.iter().zip(&placement.places);
-    sections.map(|(sources, place)| Section::new(*place, sources)).collect()
-}
-
-/// The table of which rows are read, if there is one.
-fn make_table(sources: &[Vec<WeightSource>], placement: &Placement) -> Result<Option<Table>, StoreError> {
-    let rows = sources.iter().zip(&placement.places).find(|(_, place)| **place == Place::Rows);
-    rows.map(|(sources, _)| Table::new(&sources[0], placement.row_bytes)).transpose()
-}
-
 /// Sections that are to be read once, and are not.
 fn n_unsettled(sections: &[Section]) -> usize {
     sections.iter().filter(|section| section.place == Place::Pinned && !section.is_settled).count()
@@ -428,22 +400,4 @@ fn n_unsettled(sections: &[Section]) -> usize {
 
 fn memory(len: usize) -> Result<Part, StoreError> {
     Part::new(len).map_err(|source| StoreError::Memory { len, source })
-}
-
-fn slots(
-    sections: &[Section],
-    placement: &Placement,
-    transfers: &mut Transfers,
-) -> Result<Vec<Part>, StoreError> {
-    let Placement { n_slots, slot_bytes, .. } = *placement;
-    let streamed = || sections.iter().filter(|section| section.place == Place::Streamed);
-    if streamed().next().is_none() {
-        return Ok(Vec::new());
-    }
-    let largest = streamed().map(Section::len).max().unwrap_or(0);
-    assert!(n_slots > 0 && largest <= slot_bytes, "{n_slots} slots of {slot_bytes} bytes for {largest}");
-    let slot_bytes = slot_bytes.next_multiple_of(PAGE);
-    let mut staging = memory(n_slots * slot_bytes)?;
-    transfers.register(&mut staging);
-    Ok(staging.cut(n_slots, slot_bytes))
 }

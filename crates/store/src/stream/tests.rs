@@ -75,10 +75,14 @@ impl Model {
         Placement { places, n_slots, slot_bytes, row_bytes: 3 * PAGE }
     }
 
+    fn space(&self, placement: &Placement) -> Space {
+        Space::new(&self.sections, placement).unwrap()
+    }
+
     fn stream(&self, placement: &Placement, reader: impl Fn(&Arc<[ReadFile]>) -> Box<dyn Reader>) -> Stream {
         let files: Arc<[ReadFile]> = ReadFile::all(&self.checkpoint).into();
         let reader = reader(&files);
-        Stream::with_reader(self.checkpoint.clone(), &self.sections, placement, files, reader).unwrap()
+        Stream::with_reader(self.checkpoint.clone(), self.space(placement), files, reader)
     }
 
     /// A round over some tokens: everything that is handed over is right. Yields which sections came.
@@ -183,7 +187,7 @@ fn sections_may_live_otherwise_between_rounds() {
             for (same, (pinned, n_slots)) in placements.into_iter().enumerate().map(|(i, p)| (i % 5 != 4, p))
             {
                 let placement = model.placement(pinned, n_slots);
-                stream.replace(&model.sections, &placement, same).unwrap();
+                stream.replace(model.space(&placement), same);
                 settled.retain(|section| same && pinned.contains(section));
                 for round in 0..2 {
                     let come: Vec<usize> = (0..6).filter(|section| !settled.contains(section)).collect();
@@ -202,7 +206,7 @@ fn a_failed_round_and_other_placements_go_together() {
     let mut stream = model.stream(&model.placement(&[], 2), fault);
     while model.round(&mut stream, &[1]).is_ok() {}
     stream.restart();
-    stream.replace(&model.sections, &model.placement(&[1, 3], 1), true).unwrap();
+    stream.replace(model.space(&model.placement(&[1, 3], 1)), true);
     for _ in 0..2 {
         model.round(&mut stream, &[2]).unwrap();
     }
