@@ -50,6 +50,24 @@ pub enum BackendError {
         /// Names of those that are.
         available: String,
     },
+    /// More threads than help on any machine.
+    #[error("{asked} threads are too many (`-t`: at most {most}, best one for each core)")]
+    Threads {
+        /// What was asked for.
+        asked: usize,
+        /// What there may be.
+        most: usize,
+    },
+    /// The system starts no more threads.
+    #[error("the system starts no more than {started} of {asked} threads (ask for fewer: `-t`)")]
+    Thread {
+        /// What was asked for.
+        asked: usize,
+        /// Threads that did start.
+        started: usize,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The program's heads cannot be kept so.
     #[error(
         "{option} {kv}: {what} are kept in groups of 32, but this model's heads have {head_dim} values (use f16 or bf16)"

@@ -37,7 +37,7 @@ impl Cpu {
     /// `DEWDROP_ISA` does; else it is the fastest.
     ///
     /// # Errors
-    /// If this machine does not have the instruction set, or the program's heads cannot be kept so.
+    /// If this machine does not have the instruction set or so many threads, or the program's heads cannot be kept so.
     pub fn new(
         program: Arc<Program>,
         arithmetic: Arithmetic,
@@ -50,7 +50,7 @@ impl Cpu {
         let kv = kv.into();
         kv.check(&program.states)?;
         let sequences = Sequences::new(program.clone(), kv);
-        let pass = Pass::new(&program, isa, Pool::new(threads), arithmetic, sequences);
+        let pass = Pass::new(&program, isa, Pool::new(threads)?, arithmetic, sequences);
         Ok(Cpu { program, loaded: BTreeMap::new(), next_id: 0, arranged: 0, room: usize::MAX, pass })
     }
 

@@ -34,3 +34,4 @@ mod unpack;
 pub use cpu::{Cpu, instruction_sets};
 pub use footprint::activation_bytes;
 pub use loaded::moved_bytes;
+pub use pool::check_threads;

@@ -16,6 +16,7 @@ use dewdrop_backend::BackendError;
 use crate::cpu::ISA_VARIABLE;
 use crate::isa::Isa;
 use crate::lanes::{Bytes, Floats, Job, Lanes};
+use crate::pool::check_threads;
 
 /// Steps of a tile between two looks at the clock or at the count.
 const STEPS: usize = 32;
@@ -51,8 +52,9 @@ impl Gauge {
     /// For so many threads. `isa` names an instruction set, as for [`Cpu::new`](crate::Cpu::new).
     ///
     /// # Errors
-    /// If this machine does not have the instruction set.
+    /// If this machine does not have the instruction set, or there are too many threads.
     pub fn new(threads: usize, isa: Option<&str>) -> Result<Self, BackendError> {
+        check_threads(threads)?;
         let variable = std::env::var(ISA_VARIABLE).ok();
         Ok(Gauge { isa: Isa::choose(isa.or(variable.as_deref()))?, threads: threads.max(1) })
     }

@@ -13,8 +13,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use dewdrop_backend::BackendError;
+
 /// How long a worker looks for the next operation before it sleeps.
 const SPIN: Duration = Duration::from_micros(50);
+
+/// More threads than that only wait for each other.
+const MOST_THREADS: usize = 1024;
 
 /// What runs for each (worker, task).
 type Task<'a> = dyn Fn(usize, usize) + Sync + 'a;
@@ -25,19 +30,30 @@ pub(crate) struct Pool {
     workers: Vec<JoinHandle<()>>,
 }
 
+/// An error if there are to be more threads than help on any machine.
+pub fn check_threads(asked: usize) -> Result<(), BackendError> {
+    if asked > MOST_THREADS { Err(BackendError::Threads { asked, most: MOST_THREADS }) } else { Ok(()) }
+}
+
 impl Pool {
     /// A pool in which `threads` threads work, one of them the caller's own.
-    pub(crate) fn new(threads: usize) -> Self {
-        let shared = Arc::new(Shared::default());
-        let spawn = |worker| {
-            let shared = shared.clone();
-            thread::Builder::new()
-                .name(format!("dewdrop-{worker}"))
-                .spawn(move || shared.work(worker))
-                .expect("the system can start a thread")
-        };
-        let workers = (1..threads.max(1)).map(spawn).collect();
-        Pool { shared, workers }
+    ///
+    /// # Errors
+    /// If there are to be too many, or the system does not start them.
+    pub(crate) fn new(threads: usize) -> Result<Self, BackendError> {
+        check_threads(threads)?;
+        let mut pool = Pool { shared: Arc::new(Shared::default()), workers: Vec::new() };
+        for worker in 1..threads {
+            let shared = pool.shared.clone();
+            let builder = thread::Builder::new().name(format!("dewdrop-{worker}"));
+            let spawned = builder.spawn(move || shared.work(worker));
+            pool.workers.push(spawned.map_err(|source| BackendError::Thread {
+                asked: threads,
+                started: worker,
+                source,
+            })?);
+        }
+        Ok(pool)
     }
 
     /// Threads that take tasks, the caller included.
@@ -245,7 +261,7 @@ mod tests {
     #[test]
     fn every_task_runs_once() {
         for threads in [1, 2, 3, 9] {
-            let mut pool = Pool::new(threads);
+            let mut pool = Pool::new(threads).unwrap();
             for n_tasks in [0, 1, 2, 7, 1000] {
                 let counts: Vec<AtomicUsize> = (0..n_tasks).map(|_| AtomicUsize::new(0)).collect();
                 pool.run(n_tasks, &|worker, i| {
@@ -258,8 +274,15 @@ mod tests {
     }
 
     #[test]
+    fn too_many_threads_are_refused() {
+        assert_eq!(Pool::new(0).unwrap().threads(), 1);
+        let error = Pool::new(100_000).err().expect("a refusal");
+        assert!(error.to_string().contains("100000 threads are too many (`-t`: at most 1024"), "{error}");
+    }
+
+    #[test]
     fn workers_are_never_two_at_a_time() {
-        let mut pool = Pool::new(5);
+        let mut pool = Pool::new(5).unwrap();
         let busy: Vec<Mutex<()>> = (0..5).map(|_| Mutex::new(())).collect();
         for _ in 0..200 {
             pool.run(50, &|worker, _| {
@@ -271,7 +294,7 @@ mod tests {
 
     #[test]
     fn work_done_after_sleep_is_seen() {
-        let mut pool = Pool::new(3);
+        let mut pool = Pool::new(3).unwrap();
         for round in 0..20 {
             let total = AtomicUsize::new(0);
             pool.run(64, &|_, i| {
@@ -286,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
-        let mut pool = Pool::new(4);
+        let mut pool = Pool::new(4).unwrap();
         for bad in [0, 17, 63] {
             let result = catch_unwind(AssertUnwindSafe(|| {
                 pool.run(64, &|_, i| assert_ne!(i, bad, "task {i} fails"));

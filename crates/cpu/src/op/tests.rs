@@ -50,7 +50,7 @@ fn product(
     x: &[f32],
     end: End<'_>,
 ) -> Vec<f32> {
-    let mut pool = Pool::new(threads);
+    let mut pool = Pool::new(threads).unwrap();
     let mut activations = Activations::default();
     let rows = match unpacker(matrix, arithmetic) {
         Some(_) => {
@@ -70,7 +70,7 @@ fn product(
 fn layouts(weight: &Weight) -> Vec<Matrix> {
     let file = Matrix::from(weight.clone());
     let Some(unpacker) = unpacker(&file, Arithmetic::Quantized) else { return vec![file] };
-    let (mut pool, &Weight { block_type, n_out, n_in, .. }) = (Pool::new(2), weight);
+    let (mut pool, &Weight { block_type, n_out, n_in, .. }) = (Pool::new(2).unwrap(), weight);
     let arranged = |panels: Vec<u8>| Matrix {
         layout: Layout::Panels,
         blocks: Blocks::from(panels),
@@ -143,7 +143,7 @@ proptest! {
         let want = Quantized::new(&x);
         for isa in Isa::available() {
             let mut got = Activations::default();
-            got.fill(isa, &mut Pool::new(1), &x, x.len());
+            got.fill(isa, &mut Pool::new(1).unwrap(), &x, x.len());
             for group in [16, 32] {
                 let tile = got.tile(0, 0, x.len(), group);
                 prop_assert_eq!(tile.q.as_flattened(), &want.q[..]);

@@ -53,7 +53,7 @@ proptest! {
     /// Any bytes are valid blocks; NaN scales too, whose bits are then all the same kind of NaN.
     #[test]
     fn unpackers_agree_with_the_definition(random in prop::collection::vec(any::<u8>(), 16 * 2 * 210)) {
-        let mut pool = Pool::new(1);
+        let mut pool = Pool::new(1).unwrap();
         for block in BLOCK_TYPES.iter().filter(|block| block.integers.is_some()) {
             let (n, n_bytes) = (2 * block.len, 2 * block.bytes);
             let file = &random[..CHANNELS * n_bytes];
