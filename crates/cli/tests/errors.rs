@@ -49,6 +49,16 @@ fn flags_that_make_no_sense() {
 }
 
 #[test]
+fn flags_that_exclude_each_other_and_numbers_beyond_reason() {
+    insta::assert_snapshot!(all(&[
+        &["plan", "--sweep", "--memory", "1G"],
+        &["plan", "a.gguf", "-m", "b.gguf"],
+        &["run", "hi", "-t", "100000"],
+        &["bench", "-t", "100000"],
+    ]));
+}
+
+#[test]
 fn files_that_are_not_there() {
     insta::assert_snapshot!(all(&[
         &["run", "hi", "-m", "missing.gguf"],

@@ -55,7 +55,7 @@ pub use generation::{Generation, Token};
 pub use language::tokenizer;
 pub use options::{Choice, Options};
 pub use plan::Plan;
-pub use prepared::Prepared;
+pub use prepared::{Prepared, open_checkpoint};
 pub use pressure::MemoryChange;
 pub use recognize::{Model, recognize};
 pub use session::Session;

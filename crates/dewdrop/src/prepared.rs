@@ -33,15 +33,9 @@ pub(crate) struct InUse {
 }
 
 impl Prepared {
-    /// Prepares a model as [`Engine::open`] takes it. Where checksums lie beside its files (`dewdrop verify --write`), each
-    /// tensor is compared with them when it is read for the first time.
+    /// Prepares a model as [`Engine::open`] takes it, opened by [`open_checkpoint`].
     pub fn open(path: &Path, options: Options) -> Result<Self, Error> {
-        let checkpoint = Checkpoint::open(path)?.with_checksums()?;
-        // Read before everything else, by the model's description.
-        if let Some(factors) = checkpoint.tensors.get(ROPE_FACTORS) {
-            checkpoint.check_sums(factors, &checkpoint.bytes(factors))?;
-        }
-        Self::new(checkpoint, options)
+        Self::new(open_checkpoint(path)?, options)
     }
 
     /// As [`open`](Prepared::open), for a model of which the first part may be all that is here: it can be planned for, and
@@ -59,6 +53,7 @@ impl Prepared {
     pub fn new(checkpoint: Checkpoint, options: Options) -> Result<Self, Error> {
         let model = recognize(&checkpoint)
             .map_err(|error| Error::Model { path: checkpoint.path().to_owned(), source: Box::new(error) })?;
+        dewdrop_cpu::check_threads(options.n_threads())?;
         options.kv_types().check(&model.program.states)?;
         let context = context(&options, &model.descriptor)?;
         let language = Language::of(&checkpoint, &model.descriptor)?;
@@ -193,6 +188,20 @@ impl Prepared {
     fn refuse(&self, refusal: TooSmall) -> Error {
         Error::Memory { path: self.checkpoint.path().to_owned(), refusal: Box::new(refusal) }
     }
+}
+
+/// The files of a model that is to be run. Where checksums lie beside them (`dewdrop verify --write`), each tensor is compared
+/// with them when it is read for the first time.
+///
+/// # Errors
+/// If they are not a model's, or a header is damaged.
+pub fn open_checkpoint(path: &Path) -> Result<Checkpoint, Error> {
+    let checkpoint = Checkpoint::open(path)?.with_checksums()?;
+    // Read before everything else, by the model's description.
+    if let Some(factors) = checkpoint.tensors.get(ROPE_FACTORS) {
+        checkpoint.check_sums(factors, &checkpoint.bytes(factors))?;
+    }
+    Ok(checkpoint)
 }
 
 fn context(options: &Options, descriptor: &Descriptor) -> Result<usize, Error> {

@@ -12,6 +12,8 @@ use crate::outcome::WrongUsage;
 
 /// What the built-in model is called in reports.
 pub(crate) const BUILT_IN: &str = "built-in";
+/// Holds a budget where none is typed.
+const MEMORY_VARIABLE: &str = "DEWDROP_MEMORY";
 
 /// The model and how it is computed.
 #[derive(Args, Clone, Debug)]
@@ -51,7 +53,7 @@ pub(crate) struct ModelArguments {
     /// Most memory the process may have, everything included, as in 2G or 512M; weights that do not fit are read from
     /// disk in every pass. `@FILE`: the size that stands in a file, read again upon SIGHUP [default: what the system has
     /// to spare]
-    #[arg(long, value_name = "SIZE", env = "DEWDROP_MEMORY", hide_env = true, value_parser = memory::memory)]
+    #[arg(long, value_name = "SIZE", env = MEMORY_VARIABLE, hide_env = true, value_parser = memory::memory)]
     memory: Option<Memory>,
 
     /// Say on stderr which backend computes and which tensors of the file are used
@@ -125,6 +127,11 @@ impl ModelArguments {
     /// Whether details are wanted.
     pub(crate) fn is_verbose(&self) -> bool {
         self.verbose
+    }
+
+    /// Whether the user typed a budget, in place of the one that the environment may hold.
+    pub(crate) fn is_memory_typed(&self) -> bool {
+        self.memory.is_some() && std::env::var_os(MEMORY_VARIABLE).is_none()
     }
 
     /// The context asked for.

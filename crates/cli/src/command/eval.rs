@@ -77,6 +77,7 @@ pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<Outcome> {
     let mut prepared = arguments.model.prepare_for_logits(LOGITS)?;
     let ids = evaluate::tokens(&mut prepared, &text, windows.definition)?;
     drop(text);
+    prepared.set_context(windows.length);
     let engine = arguments.model.start(prepared)?;
 
     let _stoppable = interrupt.stoppable();

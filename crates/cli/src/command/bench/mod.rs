@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use dewdrop::{Cancel, Checkpoint, Choice, Model, Options, built_in, machine, recognize};
+use dewdrop::{Cancel, Checkpoint, Choice, Model, Options, built_in, machine, open_checkpoint, recognize};
 use dewdrop_lab::bench::{BenchError, Limits, Mixture, Rig, SHAPES, Shape, Synthetic, Test, TestKind, check};
 
 use self::record::{Measured, Records, Timed};
@@ -123,16 +123,16 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<Outcome> {
     let mut progress = Progress { bar: Bar::new("bench"), done: 0, total: arguments.n_steps() };
     let result = arguments.measure(&mut records, &mut progress, &interrupt.cancel());
     drop(progress);
-    match result {
-        Ok(()) => {}
-        Err(error) if matches!(error.downcast_ref(), Some(BenchError::Cancelled)) => note("stopped"),
-        Err(error) => return Err(error),
+    let stopped =
+        matches!(&result, Err(error) if matches!(error.downcast_ref(), Some(BenchError::Cancelled)));
+    // What was measured before something failed took its time: it is told first.
+    if result.is_ok() || stopped || records.has_figures() {
+        arguments.report(&records)?;
     }
-    let out = &mut io::stdout().lock();
-    match (arguments.json, arguments.md) {
-        (true, _) => report::json(&records, out)?,
-        (_, true) => report::markdown(&records, out)?,
-        _ => report::text(&records, out)?,
+    if stopped {
+        note("stopped");
+    } else {
+        result?;
     }
     Ok(Outcome::of(interrupt.is_asked()))
 }
@@ -149,6 +149,7 @@ impl BenchArguments {
             let checkpoint = Arc::new(origin.open()?);
             let model = recognize(&checkpoint)
                 .with_context(|| format!("{}: this model cannot be run", checkpoint.path().display()))?;
+            self.check_context(&origin.name(), &model)?;
             records.models.push(Measured::new(origin.name(), &checkpoint));
             let measured = records.models.last_mut().expect("one was pushed");
             for limits in &records.limits {
@@ -190,6 +191,26 @@ impl BenchArguments {
             }
         }
         Ok(())
+    }
+
+    /// An error if some of the tests do not fit the model's context: better before the first of them than after hours.
+    fn check_context(&self, name: &str, model: &Model) -> anyhow::Result<()> {
+        let most = model.descriptor.context_len;
+        let tests = self.tests().into_iter().map(|test| test.depth + test.n_tokens);
+        let costs = self.n_depth.iter().flat_map(|depth| self.rows.iter().map(move |n_rows| depth + n_rows));
+        match tests.chain(costs).max().filter(|asked| *asked > most) {
+            Some(asked) => Err(BenchError::Context { asked, most }).with_context(|| name.to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    fn report(&self, records: &Records) -> io::Result<()> {
+        let out = &mut io::stdout().lock();
+        match (self.json, self.md) {
+            (true, _) => report::json(records, out),
+            (_, true) => report::markdown(records, out),
+            _ => report::text(records, out),
+        }
     }
 
     fn threads(&self) -> Vec<usize> {
@@ -276,8 +297,35 @@ impl Origin<'_> {
     fn open(&self) -> anyhow::Result<Checkpoint> {
         Ok(match self {
             Origin::BuiltIn => built_in()?,
-            Origin::Path(path) => Checkpoint::open(path)?,
+            Origin::Path(path) => open_checkpoint(path)?,
             Origin::Synthetic(synthetic) => synthetic.in_memory(machine::physical_cores())?,
         })
+    }
+}
+
+#[cfg(all(test, feature = "built-in"))]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    #[test]
+    fn tests_beyond_the_context_are_refused_before_any_is_timed() {
+        let model = recognize(&built_in().expect("a model")).expect("it is known");
+        let check = |words: &[&str]| {
+            let words = [&["dewdrop", "bench"], words].concat();
+            let Command::Bench(arguments) =
+                Arguments::try_parse_from(words).expect("they make sense").command
+            else {
+                panic!("another command");
+            };
+            arguments.check_context("a model", &model).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(check(&["-p", "64,128", "--rows", "8", "-d", "16"]), Ok(()));
+        for words in [["-p", "64,99999"], ["-n", "99999"], ["--rows", "99999"], ["-d", "99487"]] {
+            let message = check(&words).expect_err("a refusal");
+            assert!(message.starts_with("a model: 99999 positions, but the model was made for"), "{message}");
+        }
     }
 }

@@ -11,6 +11,13 @@ pub(super) struct Records {
     pub(super) models: Vec<Measured>,
 }
 
+impl Records {
+    /// Whether something was timed.
+    pub(super) fn has_figures(&self) -> bool {
+        self.models.iter().any(|model| !model.figures.is_empty() || !model.costs.is_empty())
+    }
+}
+
 /// One model's figures.
 #[derive(Debug)]
 pub(super) struct Measured {

@@ -13,7 +13,7 @@ use dewdrop::{Checkpoint, Plan, Prepared};
 use serde_json::{Value, json};
 
 use crate::arguments::{ModelArguments, positive};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, WrongUsage};
 use crate::output;
 use crate::table::{Side, Table};
 use crate::units;
@@ -33,7 +33,7 @@ const STEPS: u64 = 8;
 #[command(verbatim_doc_comment)]
 pub(crate) struct PlanArguments {
     /// GGUF file, or folder in the form of Hugging Face [default: that of --model]
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", conflicts_with = "model")]
     path: Option<PathBuf>,
 
     /// Tokens of the prompt whose time is predicted
@@ -62,8 +62,14 @@ pub(crate) struct PlanArguments {
 
 /// Carries the command out.
 pub(crate) fn run(arguments: &PlanArguments) -> anyhow::Result<Outcome> {
+    if arguments.sweep && arguments.model.is_memory_typed() {
+        return Err(WrongUsage("--sweep: it goes through all budgets (drop --memory)".into()).into());
+    }
     let prepared = arguments.model.or_at(arguments.path.as_deref()).prepare_headers()?;
     note_missing(prepared.checkpoint());
+    if arguments.recalibrate || Speeds::known(&prepared).is_none() {
+        output::note("measuring the speeds of this machine, which takes some seconds and is kept");
+    }
     let outlook = Outlook {
         speeds: Speeds::known_or_measured(&prepared, arguments.recalibrate)?,
         prepared,
