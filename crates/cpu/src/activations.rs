@@ -17,6 +17,8 @@ pub(crate) struct Activations {
     n_rows: usize,
     /// Rows of a tile. The last tile's missing rows hold anything.
     width: usize,
+    /// Whether they are few, and so in one tile whose width is a power of two.
+    few: bool,
     q: Vec<[i8; 4]>,
     scales: Vec<f32>,
     by16: Sums,
@@ -48,9 +50,15 @@ impl Activations {
     pub(crate) fn fill(&mut self, isa: Isa, pool: &mut Pool, x: &[f32], n_in: usize) {
         assert!(n_in.is_multiple_of(BLOCK), "{n_in} inputs are no whole number of blocks of {BLOCK}");
         (self.n_in, self.n_rows) = (n_in, x.len() / n_in);
-        // As few tiles as can be, as equal as can be.
-        let (tile_rows, _) = isa.tile();
-        self.width = self.n_rows.div_ceil(self.n_rows.div_ceil(tile_rows).max(1)).max(1);
+        let shape = isa.tile();
+        self.few = self.n_rows <= shape.few_rows;
+        self.width = if self.few {
+            self.n_rows.next_power_of_two()
+        } else {
+            // As few tiles as can be, as equal as can be; there are kernels of 3, 4, 6 and 8 rows.
+            let width = self.n_rows.div_ceil(self.n_rows.div_ceil(shape.rows));
+            if width > 4 { width.next_multiple_of(2) } else { width }
+        };
         self.resize(self.n_tiles() * self.width, n_in);
         let width = self.width;
         let (q, scales) = (Disjoint::new(&mut self.q), Disjoint::new(&mut self.scales));
@@ -100,6 +108,11 @@ impl Activations {
 
     pub(crate) fn n_in(&self) -> usize {
         self.n_in
+    }
+
+    /// Whether they are as few as weights are multiplied with while they are unpacked.
+    pub(crate) fn are_few(&self) -> bool {
+        self.few
     }
 
     /// Rows of a tile.

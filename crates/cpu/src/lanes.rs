@@ -37,9 +37,12 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     const WIDE_BIAS: i32;
     /// Whether [`Lanes::products`] sums in 32 bits, so that nothing needs to be widened on the way.
     const WHOLE: bool;
-    /// Rows and panels of a product's tile, as many as there are registers for: at most 6, at most 2.
-    const TILE_ROWS: usize;
-    const PANELS: usize;
+    /// Whether sixteen lanes are one register, of which there are 32.
+    const WIDE: bool;
+    /// Rows of a product's tile, as many as there are registers for.
+    const TILE_ROWS: usize = if Self::WIDE { 8 } else { 4 };
+    /// Up to so many rows, a power of two, weights are multiplied as they are unpacked.
+    const FEW_ROWS: usize = if Self::WIDE { 8 } else { 2 };
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; 16]) -> Self::F;

@@ -63,7 +63,7 @@ impl Job for Advance<'_, '_> {
     fn run<L: Lanes>(mut self, l: L) {
         let width = self.norm.len();
         let mut column = 0;
-        while L::PANELS > 1 && column + 64 <= width {
+        while L::WIDE && column + 64 <= width {
             self.columns::<L, 4>(l, column);
             column += 64;
         }

@@ -35,7 +35,7 @@ impl Job for FloatProduct<'_> {
     fn run<L: Lanes>(self, l: L) {
         let n_rows = self.x.len() / self.n_in;
         let mut row = 0;
-        while L::TILE_ROWS >= 6 && row + 6 <= n_rows {
+        while L::WIDE && row + 6 <= n_rows {
             self.channels::<L, 6, 4>(l, row);
             row += 6;
         }

@@ -10,7 +10,7 @@ use crate::panel::CHANNELS;
 pub(crate) struct Target<'a> {
     pub(crate) out: Disjoint<'a, f32>,
     pub(crate) n_out: usize,
-    /// The first of this product's channels, and their number: at most sixteen a panel.
+    /// The first of this product's channels, and their number: at most sixteen.
     pub(crate) channel: usize,
     pub(crate) n_channels: usize,
     /// Whether there are no values of earlier spans to add to.
@@ -29,22 +29,21 @@ pub(crate) struct End<'a> {
 }
 
 impl Target<'_> {
-    /// Takes one span's values of a row, of a panel's channels.
+    /// Takes one span's values of a row.
     ///
     /// # Safety
     /// These columns are the present task's alone.
     #[inline(always)]
-    pub(crate) unsafe fn put<L: Lanes>(&self, l: L, row: usize, panel: usize, y: L::F) {
-        let channel = self.channel + panel * CHANNELS;
-        let at = row * self.n_out + channel;
+    pub(crate) unsafe fn put<L: Lanes>(&self, l: L, row: usize, y: L::F) {
+        let at = row * self.n_out + self.channel;
         // SAFETY: by the caller.
-        let out = unsafe { self.out.part(at..at + CHANNELS.min(self.n_channels - panel * CHANNELS)) };
+        let out = unsafe { self.out.part(at..at + self.n_channels) };
         if let Some(out) = out.first_chunk_mut() {
-            let y = self.finish(l, at, channel, y, out);
+            let y = self.finish(l, at, y, out);
             l.store(y, out);
         } else {
             let mut all = padded(out);
-            let y = self.finish(l, at, channel, y, &all);
+            let y = self.finish(l, at, y, &all);
             l.store(y, &mut all);
             out.copy_from_slice(&all[..out.len()]);
         }
@@ -52,13 +51,13 @@ impl Target<'_> {
 
     /// What becomes of sixteen values. `out` stands in their place.
     #[inline(always)]
-    fn finish<L: Lanes>(&self, l: L, at: usize, channel: usize, mut y: L::F, out: &[f32; CHANNELS]) -> L::F {
+    fn finish<L: Lanes>(&self, l: L, at: usize, mut y: L::F, out: &[f32; CHANNELS]) -> L::F {
         if !self.first {
             y = l.add(l.load(out), y);
         }
         if let Some(End { bias, old }) = self.end {
             if let Some(bias) = bias {
-                y = l.add(y, first_sixteen(l, &bias[channel..]));
+                y = l.add(y, first_sixteen(l, &bias[self.channel..]));
             }
             if let Some(old) = old {
                 y = l.add(first_sixteen(l, &old[at..]), y);

@@ -44,8 +44,7 @@ impl Lanes for Avx2 {
 
     const WIDE_BIAS: i32 = 0;
     const WHOLE: bool = false;
-    const TILE_ROWS: usize = 4;
-    const PANELS: usize = 1;
+    const WIDE: bool = false;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [__m256; 2] {

@@ -45,8 +45,7 @@ impl Lanes for Avx512 {
 
     const WIDE_BIAS: i32 = 128;
     const WHOLE: bool = true;
-    const TILE_ROWS: usize = 6;
-    const PANELS: usize = 2;
+    const WIDE: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {

@@ -26,6 +26,15 @@ pub(crate) enum Isa {
     Portable(portable::Portable),
 }
 
+/// How many rows a product takes at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct TileShape {
+    /// Of a tile, at most.
+    pub(crate) rows: usize,
+    /// Up to so many are one tile, and multiplied as weights are unpacked.
+    pub(crate) few_rows: usize,
+}
+
 impl Isa {
     /// Those of this machine, fastest first; the portable one is last.
     pub(crate) fn available() -> Vec<Isa> {
@@ -68,15 +77,15 @@ impl Isa {
         }
     }
 
-    /// Rows and panels that a product's tile has at most.
-    pub(crate) fn tile(self) -> (usize, usize) {
+    /// How products are cut.
+    pub(crate) fn tile(self) -> TileShape {
         struct Tile;
         impl Job for Tile {
-            type Output = (usize, usize);
+            type Output = TileShape;
 
             #[inline(always)]
-            fn run<L: Lanes>(self, _: L) -> (usize, usize) {
-                (L::TILE_ROWS, L::PANELS)
+            fn run<L: Lanes>(self, _: L) -> TileShape {
+                TileShape { rows: L::TILE_ROWS, few_rows: L::FEW_ROWS }
             }
         }
         self.run(Tile)

@@ -68,8 +68,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
 
     const WIDE_BIAS: i32 = 0;
     const WHOLE: bool = true;
-    const TILE_ROWS: usize = 4;
-    const PANELS: usize = 1;
+    const WIDE: bool = false;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [float32x4_t; 4] {

@@ -31,8 +31,7 @@ impl Lanes for Portable {
 
     const WIDE_BIAS: i32 = 0;
     const WHOLE: bool = true;
-    const TILE_ROWS: usize = 4;
-    const PANELS: usize = 1;
+    const WIDE: bool = false;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; 16] {

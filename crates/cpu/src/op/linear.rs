@@ -24,7 +24,7 @@ use crate::loaded::{Layout, Matrix};
 use crate::panel::{CHANNELS, Panel, SPAN};
 use crate::pass::Pass;
 use crate::pool::Pool;
-use crate::unpack::{RowPanels, Source, Unpacker};
+use crate::unpack::{FewRows, Source, Unpacker};
 
 /// Bytes of weights of a task, about: long enough to make starting it cheap, short enough to share out evenly.
 const TASK_BYTES: usize = 512 << 10;
@@ -88,7 +88,7 @@ impl Pass {
 /// What a worker unpacks into.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    panels: [Box<Panel>; 2],
+    panel: Box<Panel>,
     floats: Buffer,
 }
 
@@ -126,27 +126,21 @@ pub(crate) fn run(pool: &mut Pool, scratch: &[Mutex<Scratch>], products: &[Multi
 }
 
 impl Multiply<'_> {
-    /// Channels that are computed at a time.
-    fn tile_channels(&self) -> usize {
-        let (_, panels) = self.isa.tile();
-        panels * CHANNELS
-    }
-
+    /// Sixteen channels are computed at a time.
     fn n_tiles(&self) -> usize {
-        self.matrix.n_out.div_ceil(self.tile_channels())
+        self.matrix.n_out.div_ceil(CHANNELS)
     }
 
     /// At least a few tasks for each thread, so that all end at about the same time.
     fn tiles_per_task(&self, threads: usize) -> usize {
-        let tile_bytes = self.tile_channels() * self.matrix.block_type.bytes_for(self.matrix.n_in);
+        let tile_bytes = CHANNELS * self.matrix.block_type.bytes_for(self.matrix.n_in);
         (TASK_BYTES / tile_bytes.max(1)).min(self.n_tiles() / (4 * threads)).max(1)
     }
 
     /// # Safety
     /// No other task computes this tile, and nobody uses its columns of `out`.
     unsafe fn tile(&self, tile: usize, scratch: &mut Scratch) {
-        let n = self.tile_channels();
-        let channels = tile * n..self.matrix.n_out.min((tile + 1) * n);
+        let channels = tile * CHANNELS..self.matrix.n_out.min((tile + 1) * CHANNELS);
         // SAFETY: by the caller.
         unsafe {
             match self.rows {
@@ -174,20 +168,20 @@ impl Multiply<'_> {
             };
             // SAFETY: by the caller.
             unsafe {
-                if layout == Layout::Panels && x.n_rows() == 1 {
-                    self.one_row(unpacker, x, first, n, target);
+                if layout == Layout::Panels && x.are_few() {
+                    self.few_rows(unpacker, x, first, n, target);
                 } else {
-                    self.rows(unpacker, x, first, n, target, &mut scratch.panels);
+                    self.rows(unpacker, x, first, n, target, &mut scratch.panel);
                 }
             }
         }
     }
 
-    /// One span of one row, multiplied as the weights are unpacked.
+    /// One span of few rows, multiplied as the weights are unpacked.
     ///
     /// # Safety
     /// The target's columns are the present task's alone.
-    unsafe fn one_row(
+    unsafe fn few_rows(
         &self,
         unpacker: &Unpacker,
         x: &Activations,
@@ -195,12 +189,11 @@ impl Multiply<'_> {
         n: usize,
         target: Target<'_>,
     ) {
+        let (width, n_rows) = (x.width(), x.n_rows());
         let x = x.tile(0, first, n, unpacker.form.group);
-        for panel in 0..target.n_channels.div_ceil(CHANNELS) {
-            let bytes = self.panel(target.channel + panel * CHANNELS, first, n);
-            // SAFETY: by the caller.
-            unsafe { (unpacker.row)(self.isa, RowPanels { bytes, x, target, panel }) };
-        }
+        let bytes = self.panel(target.channel, first, n);
+        // SAFETY: by the caller.
+        unsafe { (unpacker.few)(self.isa, FewRows { bytes, x, width, n_rows, target }) };
     }
 
     /// One span of all rows, multiplied with weights that are unpacked first.
@@ -214,25 +207,20 @@ impl Multiply<'_> {
         first: usize,
         n: usize,
         target: Target<'_>,
-        panels: &mut [Box<Panel>; 2],
+        panel: &mut Panel,
     ) {
         let form = unpacker.form;
-        let n_panels = target.n_channels.div_ceil(CHANNELS);
-        let mut next = [Next::NOTHING; 2];
-        let n_steps = x.n_tiles() * n / form.group;
-        for (i, panel) in panels[..n_panels].iter_mut().enumerate() {
-            let start = target.channel + i * CHANNELS;
-            let channels = start..self.matrix.n_out.min(start + CHANNELS);
-            let source = self.source(&channels, first, n);
-            if let Source::Panels(bytes) = source {
-                // What follows in memory is used next, but for a tile's last span.
-                next[i] = Next::new(bytes.as_ptr_range().end, bytes.len(), n_steps);
+        let source = self.source(target.channel..target.channel + target.n_channels, first, n);
+        let next = match source {
+            // What follows in memory is used next, but for a tile's last span.
+            Source::Panels(bytes) => {
+                Next::new(bytes.as_ptr_range().end, bytes.len(), x.n_tiles() * n / form.group)
             }
-            (unpacker.unpack)(self.isa, &source, panel.part_mut(form, n));
-        }
-        let parts = [panels[0].part(form, n), panels[1].part(form, n)];
+            Source::File { .. } => Next::NOTHING,
+        };
+        (unpacker.unpack)(self.isa, &source, panel.part_mut(form, n));
         // SAFETY: by the caller.
-        unsafe { product(self.isa, form, &parts[..n_panels], x, first, target, next) };
+        unsafe { product(self.isa, form, panel.part(form, n), x, first, target, next) };
     }
 
     /// The rearranged blocks of `n` inputs from `first` on.
@@ -243,7 +231,7 @@ impl Multiply<'_> {
     }
 
     /// The blocks of `n` inputs from `first` on.
-    fn source(&self, channels: &Range<usize>, first: usize, n: usize) -> Source<'_> {
+    fn source(&self, channels: Range<usize>, first: usize, n: usize) -> Source<'_> {
         let Matrix { block_type, n_in, layout, blocks, .. } = self.matrix;
         match layout {
             Layout::Panels => Source::Panels(self.panel(channels.start, first, n)),

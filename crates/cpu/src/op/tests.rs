@@ -176,11 +176,14 @@ proptest! {
     }
 }
 
-/// Every type over several spans, the last of them short, with rows for every tile.
+/// Every type over several spans, the last of them short; and with rows for every kernel, of few rows and of tiles.
 #[test]
 fn spans_and_many_rows() {
     for block in BLOCK_TYPES {
         check(block, 33, 2 * 1024 + 512, 5, 3);
+        for n_rows in [1, 2, 3, 4, 6, 7, 8, 9, 11, 15] {
+            check(block, 17, 512, n_rows, n_rows as u64);
+        }
     }
     for n_rows in [32, 64] {
         check(BLOCK_TYPES[7], 20, 256, n_rows, 4);

@@ -16,13 +16,6 @@ pub(super) trait Blocks {
 
     /// Byte `at`, as an integer.
     fn byte<L: Lanes>(&self, l: L, at: usize) -> L::I;
-
-    /// Bytes `at` to `at + 31`.
-    #[inline(always)]
-    fn thirty_two<L: Lanes>(&self, l: L, at: usize) -> [L::I; 8] {
-        let ([a, b, c, d], [e, f, g, h]) = (self.sixteen(l, at), self.sixteen(l, at + 16));
-        [a, b, c, d, e, f, g, h]
-    }
 }
 
 /// As in a file: each channel's block is somewhere else.

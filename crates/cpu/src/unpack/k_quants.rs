@@ -53,10 +53,13 @@ impl Packing for Q4K {
 
     #[inline(always)]
     fn unit<L: Lanes>(l: L, blocks: &impl Blocks, unit: usize, sink: &mut impl Sink<L>) {
-        let bytes = blocks.thirty_two(l, 16 + 32 * unit);
-        for k in 0..8 {
-            sink.put(0, k, field(l, bytes[k], 0, 4));
-            sink.put(1, k, field(l, bytes[k], 4, 4));
+        // Not all at once: there are registers for few rows' sums and half of the bytes.
+        for half in 0..2 {
+            let bytes = blocks.sixteen(l, 16 + 32 * unit + 16 * half);
+            for k in 0..4 {
+                sink.put(0, 4 * half + k, field(l, bytes[k], 0, 4));
+                sink.put(1, 4 * half + k, field(l, bytes[k], 4, 4));
+            }
         }
     }
 }
@@ -78,11 +81,14 @@ impl Packing for Q5K {
 
     #[inline(always)]
     fn unit<L: Lanes>(l: L, blocks: &impl Blocks, unit: usize, sink: &mut impl Sink<L>) {
-        let (high, low) = (blocks.thirty_two(l, 16), blocks.thirty_two(l, 48 + 32 * unit));
-        for k in 0..8 {
-            let fifths = l.shr(high[k], 2 * unit as u32);
-            sink.put(0, k, l.or(field(l, low[k], 0, 4), moved(l, fifths, 0, 1, 4)));
-            sink.put(1, k, l.or(field(l, low[k], 4, 4), moved(l, fifths, 1, 1, 4)));
+        for half in 0..2 {
+            let (high, low) =
+                (blocks.sixteen(l, 16 + 16 * half), blocks.sixteen(l, 48 + 32 * unit + 16 * half));
+            for k in 0..4 {
+                let fifths = l.shr(high[k], 2 * unit as u32);
+                sink.put(0, 4 * half + k, l.or(field(l, low[k], 0, 4), moved(l, fifths, 0, 1, 4)));
+                sink.put(1, 4 * half + k, l.or(field(l, low[k], 4, 4), moved(l, fifths, 1, 1, 4)));
+            }
         }
     }
 }
@@ -96,6 +102,7 @@ impl Packing for Q2K {
     const FORM: Form = Form { group: 16, minima: true, range: Range::Small { bias: 0, steps: 4 } };
     const NARROW: &'static [Narrow] = &[];
     const UNIT: usize = 4;
+    const IN_ORDER: bool = false;
 
     #[inline(always)]
     fn group(unit: usize, i: usize) -> usize {

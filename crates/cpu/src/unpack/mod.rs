@@ -5,17 +5,17 @@
 //! file order, or just loaded where [`crate::panels`] has rearranged them.
 
 mod blocks;
+mod few;
 mod k_quants;
 mod lanes;
 mod plain;
-mod row;
 mod scaled;
 
 use std::marker::PhantomData;
 
 use dewdrop_format::BlockType;
 
-pub(crate) use self::row::RowPanels;
+pub(crate) use self::few::FewRows;
 
 use self::blocks::{Blocks, FileBlocks, PanelBlocks};
 use crate::isa::Isa;
@@ -47,8 +47,8 @@ pub(crate) enum Source<'a> {
 pub(crate) struct Unpacker {
     pub(crate) form: Form,
     pub(crate) unpack: Unpack,
-    /// Multiplies rearranged blocks with one row.
-    pub(crate) row: unsafe fn(Isa, RowPanels<'_>),
+    /// Multiplies rearranged blocks with a tile of few rows.
+    pub(crate) few: unsafe fn(Isa, FewRows<'_>),
     /// Pieces of fewer than four bytes that it reads.
     pub(crate) narrow: &'static [Narrow],
 }
@@ -85,8 +85,10 @@ trait Packing {
     const FORM: Form;
     /// Pieces of a block that are not read as words of four bytes.
     const NARROW: &'static [Narrow];
-    /// Groups that are unpacked together, because they share bytes: at most four.
+    /// Groups that are unpacked together, because they share bytes: at most [`MAX_UNIT`].
     const UNIT: usize = 1;
+    /// Whether units hold groups in the order of the block.
+    const IN_ORDER: bool = true;
 
     /// Index in the block of a unit's group.
     #[inline(always)]
@@ -110,8 +112,11 @@ trait Sink<L: Lanes> {
 /// Groups of a block, at most.
 const MAX_GROUPS: usize = 16;
 
+/// Groups of a unit, at most.
+const MAX_UNIT: usize = 4;
+
 const fn unpacker<P: Packing>() -> Unpacker {
-    Unpacker { form: P::FORM, unpack: unpack::<P>, row: row::multiply::<P>, narrow: P::NARROW }
+    Unpacker { form: P::FORM, unpack: unpack::<P>, few: few::multiply::<P>, narrow: P::NARROW }
 }
 
 fn unpack<P: Packing>(isa: Isa, source: &Source<'_>, panel: PartMut<'_>) {

@@ -46,9 +46,11 @@ impl Packing for Q8_0 {
 
     #[inline(always)]
     fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
-        let bytes = blocks.thirty_two(l, 2);
-        for k in 0..8 {
-            sink.put(0, k, bytes[k]);
+        for half in 0..2 {
+            let bytes = blocks.sixteen(l, 2 + 16 * half);
+            for k in 0..4 {
+                sink.put(0, 4 * half + k, bytes[k]);
+            }
         }
     }
 }

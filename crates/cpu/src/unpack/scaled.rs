@@ -19,6 +19,7 @@ impl Packing for Q6K {
     const FORM: Form = Form { group: 16, minima: false, range: Range::Small { bias: 32, steps: 2 } };
     const NARROW: &'static [Narrow] = &[Narrow { at: 208, len: 2 }];
     const UNIT: usize = 2;
+    const IN_ORDER: bool = false;
 
     /// A unit is sixteen bytes of lower nibbles: low ones are those of a group, high ones of the fourth after it.
     #[inline(always)]
@@ -57,6 +58,7 @@ impl Packing for Q3K {
     const FORM: Form = Form { group: 16, minima: false, range: Range::Small { bias: 4, steps: 4 } };
     const NARROW: &'static [Narrow] = &[Narrow { at: 108, len: 2 }];
     const UNIT: usize = 4;
+    const IN_ORDER: bool = false;
 
     #[inline(always)]
     fn group(unit: usize, i: usize) -> usize {

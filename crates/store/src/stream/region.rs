@@ -30,10 +30,17 @@ impl Part {
         let region = Region { map: MmapOptions::new().len(len + slack).map_anon()?.into() };
         let address = region.map.as_ptr().addr();
         let start = if n_huge > 0 { address.next_multiple_of(HUGE_PAGE) - address } else { 0 };
-        // Advice that is refused leaves small pages, which are as good but slower.
+        // Advice that is refused leaves small pages, which are as good but slower. Around the huge ones there are to be none,
+        // though some systems make them unasked: they would take memory beyond `len`.
         #[cfg(target_os = "linux")]
-        if n_huge > 0 {
-            let _ = region.map.advise_range(memmap2::Advice::HugePage, start, n_huge);
+        for (advice, at, n) in [
+            (memmap2::Advice::NoHugePage, 0, start),
+            (memmap2::Advice::HugePage, start, n_huge),
+            (memmap2::Advice::NoHugePage, start + n_huge, len + slack - start - n_huge),
+        ] {
+            if n > 0 {
+                let _ = region.map.advise_range(advice, at, n);
+            }
         }
         Ok(Part { region: Arc::new(region), range: start..start + len })
     }

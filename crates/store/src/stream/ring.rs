@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use io_uring::{IoUring, opcode, squeue, types};
+use io_uring::{IoUring, Probe, opcode, squeue, types};
 
 use super::file::ReadFile;
 use super::reader::{Completion, Reader, Request};
@@ -37,6 +37,12 @@ impl Ring {
             return None;
         }
         let ring = IoUring::new(DEPTH).ok()?;
+        // The first kernels with rings only read into registered memory and into lists of buffers.
+        let mut probe = Probe::new();
+        ring.submitter().register_probe(&mut probe).ok()?;
+        if ![opcode::Read::CODE, opcode::ReadFixed::CODE].into_iter().all(|code| probe.is_supported(code)) {
+            return None;
+        }
         Some(Ring {
             ring,
             files: files.clone(),

@@ -4,7 +4,7 @@ use crate::lanes::Lanes;
 
 /// Something to be done for each of some queries, which can be done for several at once.
 pub(super) trait Tiles<L: Lanes> {
-    /// Whether there are registers for six queries at once (eight where there is room for two panels), else for four.
+    /// Whether there are registers for six queries at once (eight of wide ones), else for four.
     const SIX: bool;
 
     /// Does it for `N` queries from `first` on, with `V` vectors of sums for each at a time.
@@ -12,20 +12,19 @@ pub(super) trait Tiles<L: Lanes> {
 }
 
 /// Does it for `n` queries. Few at once keep more vectors of sums, so that additions need not wait for each other; and
-/// there are twice as many where there is room for two panels.
+/// there are twice as many where registers are wide.
 #[inline(always)]
 pub(super) fn tiles<L: Lanes, T: Tiles<L>>(l: L, n: usize, work: &mut T) {
-    let wide = L::PANELS > 1;
     let mut first = 0;
     while first < n {
         let left = n - first;
         first += match left {
-            8.. if T::SIX && wide => {
+            8.. if T::SIX && L::WIDE => {
                 work.tile::<8, 2>(l, first);
                 8
             }
             6.. if T::SIX && left != 8 => {
-                if wide {
+                if L::WIDE {
                     work.tile::<6, 2>(l, first)
                 } else {
                     work.tile::<6, 1>(l, first)
@@ -33,7 +32,7 @@ pub(super) fn tiles<L: Lanes, T: Tiles<L>>(l: L, n: usize, work: &mut T) {
                 6
             }
             4.. => {
-                if wide {
+                if L::WIDE {
                     work.tile::<4, 2>(l, first)
                 } else {
                     work.tile::<4, 1>(l, first)
@@ -41,7 +40,7 @@ pub(super) fn tiles<L: Lanes, T: Tiles<L>>(l: L, n: usize, work: &mut T) {
                 4
             }
             2.. => {
-                if wide {
+                if L::WIDE {
                     work.tile::<2, 4>(l, first)
                 } else {
                     work.tile::<2, 2>(l, first)

@@ -15,7 +15,9 @@ const WAITING: usize = 1 << 18;
 pub(super) fn run(layer: &Layer<'_>, pool: &mut Pool, blocks: &[Block<'_>]) {
     let mut parts = Part::all(layer, blocks);
     let floats_per_page = parts.iter().map(|part| part.width).sum::<usize>().max(1);
-    let most = (WAITING / floats_per_page).max(TASKS_PER_THREAD * pool.threads());
+    // A page is a task for each part.
+    let pages_for_all = (TASKS_PER_THREAD * pool.threads()).div_ceil(parts.len().max(1));
+    let most = (WAITING / floats_per_page).max(pages_for_all);
     let start = parts.iter().map(|part| part.pages.start).min().unwrap_or(0);
     let end = parts.iter().map(|part| part.pages.end).max().unwrap_or(0);
     let n_pages = most.min(end - start);

@@ -1,0 +1,231 @@
+//! Few rows times rearranged blocks: multiplied as they are unpacked, in registers.
+
+use std::marker::PhantomData;
+
+use super::blocks::{Blocks, PanelBlocks};
+use super::{MAX_GROUPS, MAX_UNIT, Packing, Sink};
+use crate::activations::Tile;
+use crate::body::integer_product::four;
+use crate::body::target::Target;
+use crate::isa::Isa;
+use crate::lanes::{Floats, Job, Lanes};
+use crate::panel::{CHANNELS, Range};
+
+/// One span of sixteen channels, and of the only tile of rows.
+pub(crate) struct FewRows<'a> {
+    /// Rearranged blocks.
+    pub(crate) bytes: &'a [u8],
+    pub(crate) x: Tile<'a>,
+    /// The tile's rows, and how many of them there are.
+    pub(crate) width: usize,
+    pub(crate) n_rows: usize,
+    /// Where the values go.
+    pub(crate) target: Target<'a>,
+}
+
+/// Multiplies sixteen channels of a span with the rows.
+///
+/// # Safety
+/// The target's columns are the present task's alone.
+pub(super) unsafe fn multiply<P: Packing>(isa: Isa, rows: FewRows<'_>) {
+    match rows.width {
+        1 => isa.run(Multiply::<P, 1> { rows, of: PhantomData }),
+        2 => isa.run(Multiply::<P, 2> { rows, of: PhantomData }),
+        4 => isa.run(Multiply::<P, 4> { rows, of: PhantomData }),
+        8 => isa.run(Multiply::<P, 8> { rows, of: PhantomData }),
+        width => unreachable!("{width} rows as few ones"),
+    }
+}
+
+struct Multiply<'a, P, const ROWS: usize> {
+    rows: FewRows<'a>,
+    of: PhantomData<P>,
+}
+
+impl<P: Packing, const ROWS: usize> Job for Multiply<'_, P, ROWS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        if ROWS > L::FEW_ROWS {
+            unreachable!("{ROWS} rows, for which there are no registers");
+        }
+        let mut groups = Groups::ZERO;
+        let mut acc = [l.splat(0.0); ROWS];
+        for (b, bytes) in self.rows.bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
+            acc = self.block(l, &PanelBlocks { bytes }, b, acc, &mut groups);
+        }
+        for r in 0..self.rows.n_rows.min(ROWS) {
+            // SAFETY: the columns are this task's alone (`multiply`'s contract).
+            unsafe { self.rows.target.put(l, r, acc[r]) };
+        }
+    }
+}
+
+/// What is known of a block's groups until the chains take them.
+struct Groups<const ROWS: usize> {
+    scales: [Floats; MAX_GROUPS],
+    minima: [Floats; MAX_GROUPS],
+    /// Where units are not in the order of their groups.
+    sums: [[Floats; ROWS]; MAX_GROUPS],
+}
+
+impl<const ROWS: usize> Groups<ROWS> {
+    const ZERO: Self = Groups {
+        scales: [Floats::ZERO; MAX_GROUPS],
+        minima: [Floats::ZERO; MAX_GROUPS],
+        sums: [[Floats::ZERO; ROWS]; MAX_GROUPS],
+    };
+}
+
+/// The rows' inputs that a group is multiplied with.
+#[derive(Clone, Copy)]
+struct Inputs<'a, const ROWS: usize> {
+    q: &'a [[[i8; 4]; ROWS]],
+    scales: &'a [f32; ROWS],
+    sums: &'a [f32; ROWS],
+    scaled_sums: &'a [f32; ROWS],
+}
+
+impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
+    /// Those of a group of the span.
+    #[inline(always)]
+    fn inputs(&self, group: usize) -> Inputs<'_, ROWS> {
+        let (x, n) = (&self.rows.x, P::FORM.group);
+        Inputs {
+            q: &x.q.as_chunks().0[group * n / 4..][..n / 4],
+            scales: &x.scales.as_chunks().0[group * n / 32],
+            sums: &x.sums.as_chunks().0[group],
+            scaled_sums: &x.scaled_sums.as_chunks().0[group],
+        }
+    }
+
+    /// Takes the chains over a block's groups.
+    #[inline(always)]
+    fn block<L: Lanes>(
+        &self,
+        l: L,
+        blocks: &impl Blocks,
+        b: usize,
+        mut acc: [L::F; ROWS],
+        groups: &mut Groups<ROWS>,
+    ) -> [L::F; ROWS] {
+        let n_groups = P::LEN / P::FORM.group;
+        let first = b * n_groups;
+        P::scales(l, blocks, &mut groups.scales, &mut groups.minima);
+        for unit in 0..n_groups / P::UNIT {
+            // All inputs are looked up before anything is multiplied: a check of bounds after that would have compilers
+            // load everything before it and multiply behind it.
+            let mut x = [self.inputs(first + P::group(unit, 0)); MAX_UNIT];
+            for i in 1..P::UNIT {
+                x[i] = self.inputs(first + P::group(unit, i));
+            }
+            let mut dot = Dot {
+                l,
+                x,
+                partial: [[l.no_products(); ROWS]; MAX_UNIT],
+                sums: [[l.splat_int(0); ROWS]; MAX_UNIT],
+                of: PhantomData::<P>,
+            };
+            P::unit(l, blocks, unit, &mut dot);
+            for i in 0..P::UNIT {
+                let g = P::group(unit, i);
+                let sums = without_bias::<L, P, ROWS>(l, dot.sums[i], x[i]);
+                if P::IN_ORDER {
+                    acc = chain::<L, P, ROWS>(l, &groups.scales[g], &groups.minima[g], sums, x[i], acc);
+                } else {
+                    for r in 0..ROWS {
+                        l.store(sums[r], &mut groups.sums[g][r].0);
+                    }
+                }
+            }
+        }
+        if !P::IN_ORDER {
+            for g in 0..n_groups {
+                let mut sums = [l.splat(0.0); ROWS];
+                for r in 0..ROWS {
+                    sums[r] = l.load(&groups.sums[g][r].0);
+                }
+                let x = self.inputs(first + g);
+                acc = chain::<L, P, ROWS>(l, &groups.scales[g], &groups.minima[g], sums, x, acc);
+            }
+        }
+        acc
+    }
+}
+
+/// A group's sums of products, less what the weights' bias has added.
+#[inline(always)]
+fn without_bias<L: Lanes, P: Packing, const ROWS: usize>(
+    l: L,
+    sums: [L::I; ROWS],
+    x: Inputs<'_, ROWS>,
+) -> [L::F; ROWS] {
+    let bias = match P::FORM.range {
+        Range::Signed => L::WIDE_BIAS,
+        Range::Small { bias, .. } => bias,
+    };
+    let mut floats = [l.splat(0.0); ROWS];
+    for r in 0..ROWS {
+        floats[r] = l.to_float(sums[r]);
+        if bias != 0 {
+            // All whole and below 2^24, so exact.
+            floats[r] = l.fma(l.splat(-bias as f32), l.splat(x.sums[r]), floats[r]);
+        }
+    }
+    floats
+}
+
+/// The chains' next links.
+#[inline(always)]
+fn chain<L: Lanes, P: Packing, const ROWS: usize>(
+    l: L,
+    scale: &Floats,
+    minimum: &Floats,
+    sums: [L::F; ROWS],
+    x: Inputs<'_, ROWS>,
+    mut acc: [L::F; ROWS],
+) -> [L::F; ROWS] {
+    let (scale, minimum) = (l.load(&scale.0), l.load(&minimum.0));
+    for r in 0..ROWS {
+        acc[r] = l.fma(sums[r], l.mul(scale, l.splat(x.scales[r])), acc[r]);
+    }
+    if P::FORM.minima {
+        for r in 0..ROWS {
+            acc[r] = l.fma(minimum, l.splat(x.scaled_sums[r]), acc[r]);
+        }
+    }
+    acc
+}
+
+/// Multiplies a unit's steps with the rows.
+struct Dot<'a, L: Lanes, P, const ROWS: usize> {
+    l: L,
+    /// Of each group.
+    x: [Inputs<'a, ROWS>; MAX_UNIT],
+    /// Of each group: what has not been widened yet, and what has.
+    partial: [[L::P; ROWS]; MAX_UNIT],
+    sums: [[L::I; ROWS]; MAX_UNIT],
+    of: PhantomData<P>,
+}
+
+impl<L: Lanes, P: Packing, const ROWS: usize> Sink<L> for Dot<'_, L, P, ROWS> {
+    #[inline(always)]
+    fn put(&mut self, i: usize, k: usize, weights: L::I) {
+        let l = self.l;
+        for r in 0..ROWS {
+            let activations = four(l, self.x[i].q[k][r]);
+            match P::FORM.range {
+                Range::Signed => self.sums[i][r] = l.wide_products(self.sums[i][r], weights, activations),
+                Range::Small { steps, .. } => {
+                    self.partial[i][r] = l.products(self.partial[i][r], weights, activations);
+                    let steps = if L::WHOLE { P::FORM.group / 4 } else { steps };
+                    if (k + 1).is_multiple_of(steps) {
+                        self.sums[i][r] = l.widen(self.sums[i][r], self.partial[i][r]);
+                        self.partial[i][r] = l.no_products();
+                    }
+                }
+            }
+        }
+    }
+}
