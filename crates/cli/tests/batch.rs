@@ -90,6 +90,15 @@ fn files_that_hold_something_else_stay_as_they_are() {
 }
 
 #[test]
+#[cfg(unix)]
+fn results_may_go_nowhere() {
+    let folder = folder();
+    let input = folder.path().join("in.jsonl");
+    let output = run(&["batch", input.to_str().unwrap(), "-o", "/dev/null", "-n", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
 fn results_of_something_else_are_not_taken_for_those_of_a_line() {
     let folder = folder();
     batch(folder.path(), &["--in-order"]);

@@ -29,7 +29,7 @@ pub struct Options {
     pub residency: Residency,
     /// Most bytes of memory that this process may have, everything included; none: what the system has to spare.
     pub memory: Option<u64>,
-    /// Sessions at a time that the budget has room for.
+    /// Sessions at a time that the budget has room for: where there is one, or weights are streamed, no more are opened.
     pub sessions: usize,
     /// Rows of a pass whose logits the budget has room for, for those who want more than the last token's.
     pub logits: usize,

@@ -23,8 +23,10 @@ pub(super) struct Finished {
     path: PathBuf,
     /// Keys by the line of the input, and on which line they stand.
     keys: BTreeMap<u64, (String, u64)>,
-    /// Bytes of whole records. A piece that an ended run left may follow.
+    /// Bytes of whole records.
     len: u64,
+    /// A piece of one follows, which an ended run left.
+    has_piece: bool,
 }
 
 impl Finished {
@@ -55,6 +57,7 @@ impl Finished {
                 );
             }
             if text.last() != Some(&b'\n') {
+                finished.has_piece = !text.is_empty();
                 break;
             }
             finished.len += text.len() as u64;
@@ -135,9 +138,12 @@ impl Results {
         in_order: bool,
         lines: &[Line],
     ) -> anyhow::Result<Self> {
-        let file = File::options().create(true).append(true).open(path);
-        let file = file.and_then(|file| file.set_len(finished.len).map(|()| file));
-        let file = file.with_context(|| format!("{}: cannot be written", path.display()))?;
+        let unwritable = || format!("{}: cannot be written", path.display());
+        if finished.has_piece {
+            let file = File::options().write(true).open(path);
+            file.and_then(|file| file.set_len(finished.len)).with_context(unwritable)?;
+        }
+        let file = File::options().create(true).append(true).open(path).with_context(unwritable)?;
         let order = in_order.then(|| lines.iter().map(|line| line.request.tag).collect());
         let expect = |line: &Line| (line.request.tag, (line.id.clone(), line.key.clone()));
         let expected = lines.iter().map(expect).collect();

@@ -305,10 +305,32 @@ impl Origin<'_> {
 
 #[cfg(all(test, feature = "built-in"))]
 mod tests {
+    use std::ops::ControlFlow;
+
     use clap::Parser;
+    use dewdrop_lab::verify;
 
     use super::*;
     use crate::arguments::{Arguments, Command};
+
+    #[test]
+    fn damage_is_found_where_checksums_lie_beside_a_model() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("model.gguf");
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/dew-10m.gguf");
+        let mut bytes = std::fs::read(model).expect("the model");
+        std::fs::write(&path, &bytes).expect("it can be written");
+        let checkpoint = Checkpoint::open(&path).expect("a model");
+        verify::write(&checkpoint, &mut |_, _| ControlFlow::Continue(())).expect("checksums");
+        drop(checkpoint);
+        assert!(Origin::Path(&path).open().is_ok());
+        // Within a token's text, where nothing else tells.
+        let word = bytes.windows(6).position(|word| word == b"incess").expect("a token");
+        bytes[word] ^= 1;
+        std::fs::write(&path, &bytes).expect("it can be written");
+        assert!(Checkpoint::open(&path).is_ok());
+        assert!(Origin::Path(&path).open().is_err());
+    }
 
     #[test]
     fn tests_beyond_the_context_are_refused_before_any_is_timed() {
