@@ -5,11 +5,12 @@ mod support;
 
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::{command, run, stderr, stdout};
+use tempfile::TempDir;
 
 const PROMPT: &str = "The morning dew lay on the grass when the first of them came out of the house and";
 
@@ -110,44 +111,81 @@ fn wait_for(process: u32, wanted: impl Fn(u64) -> bool) -> Result<(), Option<u64
     }
 }
 
-#[test]
-fn a_signal_halves_the_budget_and_brings_it_back_while_the_answer_goes_on() {
-    let (least, most) = ends();
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("budget");
-    let write = |budget: u64| std::fs::write(&file, budget.to_string()).expect("it can be written");
-    write(most);
-    let (model, memory) = (model(), format!("@{}", file.display()));
-    let common = ["run", "-m", &model, "-c", "512", "--seed", "7", "-n", "120", "--ignore-eos", "--json"];
-    // Slow instructions, so that the answer takes its time.
-    let line = [&common[..], &["-t", "1", "--isa", "portable", "--memory", &memory, PROMPT]].concat();
-    let child = command(&line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-    let process = child.id();
-    let hang_up = || {
-        let signalled = Command::new("kill").args(["-HUP", &process.to_string()]).status();
+/// An answer under way, with its budget in a file. Slow instructions, so that it takes its time.
+struct Answer {
+    child: Child,
+    folder: TempDir,
+}
+
+const ANSWER: [&str; 9] = ["run", "-c", "512", "--seed", "7", "-n", "120", "--ignore-eos", "--json"];
+
+impl Answer {
+    fn begin(budget: u64) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let memory = format!("@{}", folder.path().join("budget").display());
+        std::fs::write(&memory[1..], budget.to_string()).expect("it can be written");
+        let options = ["-m", &model(), "-t", "1", "--isa", "portable", "--memory", &memory, PROMPT];
+        let mut command = command(&[&ANSWER[..], &options].concat());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        Answer { child, folder }
+    }
+
+    fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn set_budget(&self, budget: u64) {
+        std::fs::write(self.folder.path().join("budget"), budget.to_string()).expect("it can be written");
+        let signalled = Command::new("kill").args(["-HUP", &self.process().to_string()]).status();
         assert!(signalled.expect("kill is there").success());
-    };
+    }
+
+    /// What it tells, and its messages. Its ids are those of an answer to which nothing happened.
+    fn end(self) -> (Value, String) {
+        let output = self.child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", stderr(&output));
+        let json = |output| serde_json::from_str::<Value>(&stdout(output)).expect("JSON");
+        let record = json(&output);
+        let plain = run(&[&ANSWER[..], &["-m", &model(), PROMPT]].concat());
+        assert_eq!(record["ids"], json(&plain)["ids"]);
+        (record, stderr(&output))
+    }
+}
+
+#[test]
+fn signals_change_the_budget_and_bring_it_back_while_the_answer_goes_on() {
+    let (least, most) = ends();
+    let answer = Answer::begin(most);
     assert_eq!(
-        wait_for(process, |held| held > least),
+        wait_for(answer.process(), |held| held > least),
         Ok(()),
         "more than {least} with all weights in memory"
     );
     for budget in [least, most, least + (1 << 20)] {
-        write(budget);
-        hang_up();
-        let reached = wait_for(process, |held| if budget == most { held > least } else { held <= budget });
-        assert_eq!(reached, Ok(()), "{budget} of {least} to {most}");
+        answer.set_budget(budget);
+        let is_there = |held| if budget == most { held > least } else { held <= budget };
+        assert_eq!(wait_for(answer.process(), is_there), Ok(()), "{budget} of {least} to {most}");
     }
-    write(1 << 20);
-    hang_up();
-    let output = child.wait_with_output().expect("it ends");
-    let message = stderr(&output);
-    assert!(output.status.success(), "{message}");
+    answer.set_budget(1 << 20);
+    let (_, message) = answer.end();
     assert!(message.contains("memory: budget ") && message.contains(" per pass from disk"), "{message}");
     assert!(message.contains("all stays as it is: ") && message.contains("1 MiB is too small"), "{message}");
-    let record: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
-    let plain: Value = serde_json::from_str(&stdout(&run(&[&common[..], &[PROMPT]].concat()))).expect("JSON");
-    assert_eq!(record["ids"], plain["ids"]);
+}
+
+#[test]
+fn once_the_budget_is_cut_by_half_the_kernel_counts_no_more_than_half() {
+    let (least, most) = ends();
+    let half = least.max(most / 2) + (1 << 20);
+    let answer = Answer::begin(2 * half);
+    assert_eq!(wait_for(answer.process(), |held| held > half), Ok(()), "more than {half} at first");
+    answer.set_budget(half);
+    assert_eq!(wait_for(answer.process(), |held| held <= half), Ok(()), "{half}");
+    // The peak of what comes from now on.
+    std::fs::write(format!("/proc/{}/clear_refs", answer.process()), "5").expect("peaks can be reset");
+    let (record, _) = answer.end();
+    let peak = record["peak_memory_bytes"].as_u64().expect("a number");
+    assert!(peak <= half, "{peak} of {half}");
+    assert_eq!(record["streaming"]["budget_bytes"], half);
 }
 
 /// Whether a process that generates takes SIGHUP itself.

@@ -66,6 +66,28 @@ fn budgets_that_change_mid_answer_change_no_token() {
 }
 
 #[test]
+fn a_budget_that_is_cut_by_half_mid_answer_changes_no_token() {
+    let wanted = answer(&Engine::open(&model(), options(None)).unwrap(), |_| ());
+    let engine = Engine::open(&model(), options(Some(1 << 30))).unwrap();
+    let mut half = 0;
+    let tokens = answer(&engine, |i| {
+        if i == N / 4 {
+            half = least(&engine) + (1 << 20);
+            engine.set_memory(2 * half).unwrap();
+        }
+        if i == N / 2 {
+            let (before, after) = (engine.plan().unwrap(), engine.set_memory(half).unwrap());
+            assert!(after.resident < before.resident && after.streamed > before.streamed);
+        }
+    });
+    assert_eq!(tokens, wanted);
+    let plan = engine.plan().unwrap();
+    assert!(plan.budget == half && plan.peak() <= half, "{} of {half}", plan.peak());
+    let streaming = engine.streaming().unwrap().unwrap();
+    assert_eq!((streaming.bytes_per_round, streaming.pinned_bytes), (plan.streamed, plan.resident));
+}
+
+#[test]
 fn a_budget_that_is_too_small_is_refused_and_the_answer_goes_on() {
     let engine = Engine::open(&model(), options(Some(64 << 20))).unwrap();
     let wanted = answer(&engine, |_| ());

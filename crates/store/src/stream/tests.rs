@@ -162,7 +162,7 @@ fn a_file_system_in_memory_is_read_too() {
 #[test]
 fn reads_that_are_short_slow_or_fail_at_first_change_nothing() {
     let model = Model::new(temporary());
-    for fault in [Fault::Short, Fault::Slow, Fault::Attempts(0..3)] {
+    for fault in [Fault::Short, Fault::Slow(10), Fault::Attempts(0..3)] {
         for reader in [reader::best, threads] {
             let faulty = |files: &_| Box::new(Faulty::new(reader(files), fault.clone())) as Box<dyn Reader>;
             let mut stream = model.stream(&model.placement(&[2, 3], 2), faulty);
@@ -179,7 +179,7 @@ fn sections_may_live_otherwise_between_rounds() {
     let all = [1, 2, 3, 4, 5];
     let placements: [(&[usize], usize); 7] =
         [(&[], 1), (&all, 2), (&[2, 4], 3), (&[2, 4], 3), (&[1, 2, 5], 1), (&[], 2), (&all, 1)];
-    for fault in [Fault::Short, Fault::Slow, Fault::Attempts(0..3)] {
+    for fault in [Fault::Short, Fault::Slow(10), Fault::Attempts(0..3)] {
         for reader in [reader::best, threads] {
             let faulty = |files: &_| Box::new(Faulty::new(reader(files), fault.clone())) as Box<dyn Reader>;
             let mut stream = model.stream(&model.placement(&[3], 2), faulty);
