@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use dewdrop_backend::{
     Arithmetic, Backend, Blocks, KvType, LoadedId, Op, Program, Register, Row, Section, SequenceId, Weight,
@@ -10,7 +12,7 @@ use dewdrop_backend::{
 };
 use dewdrop_cpu::Cpu;
 use dewdrop_format::BlockType;
-use dewdrop_store::read_bandwidth;
+use dewdrop_store::{Checkpoint, read_bandwidth};
 
 use super::speed::{KernelSpeed, Speeds};
 use crate::{Error, Prepared};
@@ -19,6 +21,12 @@ use crate::{Error, Prepared};
 const WIDTH: usize = 2048;
 /// Bytes of weights that one row meets: more than any cache holds.
 const BYTES: usize = 160 << 20;
+/// Bytes of a streamed section.
+const SECTION: usize = 16 << 20;
+/// As long as a section takes to arrive, about: threads that wait for it go to sleep.
+const ARRIVAL: Duration = Duration::from_millis(5);
+/// The median of so many sections.
+const N_SECTIONS: usize = 40;
 /// Weights of many rows' measurement.
 const MANY_MATRICES: usize = 4;
 /// Rows of it.
@@ -38,33 +46,67 @@ impl Speeds {
         let disk = read_bandwidth(prepared.checkpoint(), DISK_BYTES)?;
         let mut kernels = BTreeMap::new();
         for block_type in prepared.model().matrix_types() {
-            let speed = kernel(block_type, prepared.options().n_threads())?;
+            let speed = kernel(block_type, prepared.options().n_threads(), prepared.checkpoint())?;
             kernels.insert(block_type.block().name.to_owned(), speed);
         }
         Ok(Speeds { disk, kernels })
     }
 }
 
-fn kernel(block_type: BlockType, threads: usize) -> Result<KernelSpeed, Error> {
-    let n_matrices = BYTES / (WIDTH * block_type.bytes_for(WIDTH));
-    let mut one = Products::new(block_type, n_matrices, threads)?;
-    let streamed = one.median(|one| {
-        let matrices = one.load()?;
-        let seconds = one.seconds(matrices, 1);
-        one.cpu.unload(matrices);
-        seconds
-    })?;
-    let matrices = one.load()?;
+/// One after another, so that each has its memory for itself.
+fn kernel(block_type: BlockType, threads: usize, checkpoint: &Arc<Checkpoint>) -> Result<KernelSpeed, Error> {
+    Ok(KernelSpeed {
+        streamed: streamed(block_type, threads, checkpoint)?,
+        resident: resident(block_type, threads)?,
+        products: products(block_type, threads)?,
+    })
+}
+
+/// Bytes per second of weights that stay.
+fn resident(block_type: BlockType, threads: usize) -> Result<f64, Error> {
+    let n_matrices = BYTES / matrix_bytes(block_type);
+    let mut one = Products::new(block_type, n_matrices, n_matrices, threads)?;
+    let matrices = one.load(0)?;
     // The second run rearranges; the ones after are as all that follow.
     one.seconds(matrices, 1)?;
     one.seconds(matrices, 1)?;
-    let resident = one.median(|one| one.seconds(matrices, 1))?;
-    let mut many = Products::new(block_type, MANY_MATRICES, threads)?;
-    let matrices = many.load()?;
-    let seconds = many.median(|many| many.seconds(matrices, MANY_ROWS))?;
-    let bytes = (n_matrices * WIDTH * block_type.bytes_for(WIDTH)) as f64;
-    let products = (MANY_MATRICES * WIDTH * WIDTH * MANY_ROWS) as f64;
-    Ok(KernelSpeed { streamed: bytes / streamed, resident: bytes / resident, products: products / seconds })
+    let seconds = one.median(N_TRIES, |one, _| one.seconds(matrices, 1))?;
+    Ok((n_matrices * matrix_bytes(block_type)) as f64 / seconds)
+}
+
+/// Products per second of many rows.
+fn products(block_type: BlockType, threads: usize) -> Result<f64, Error> {
+    let mut many = Products::new(block_type, MANY_MATRICES, MANY_MATRICES, threads)?;
+    let matrices = many.load(0)?;
+    let seconds = many.median(N_TRIES, |many, _| many.seconds(matrices, MANY_ROWS))?;
+    Ok((MANY_MATRICES * WIDTH * WIDTH * MANY_ROWS) as f64 / seconds)
+}
+
+/// Bytes per second of weights that pass through: a section at a time, after a wait for it, while others are read. That
+/// is half as fast as one long product alone: reads take from processor and memory, too, and sleepers are slow to wake.
+fn streamed(block_type: BlockType, threads: usize, checkpoint: &Arc<Checkpoint>) -> Result<f64, Error> {
+    let n_matrices = SECTION / matrix_bytes(block_type);
+    // More than a cache holds take turns.
+    let mut one = Products::new(block_type, n_matrices, BYTES / matrix_bytes(block_type), threads)?;
+    let is_done = AtomicBool::new(false);
+    let seconds = thread::scope(|scope| {
+        scope.spawn(|| {
+            // A disk that fails has failed before: its speed is known by now.
+            while !is_done.load(Ordering::Relaxed) && read_bandwidth(checkpoint, BYTES as u64).is_ok() {
+                thread::yield_now();
+            }
+        });
+        let seconds = one.median(N_SECTIONS, |one, i| {
+            thread::sleep(ARRIVAL);
+            let section = one.load(i)?;
+            let seconds = one.seconds(section, 1);
+            one.cpu.unload(section);
+            seconds
+        });
+        is_done.store(true, Ordering::Relaxed);
+        seconds
+    })?;
+    Ok((n_matrices * matrix_bytes(block_type)) as f64 / seconds)
 }
 
 /// A backend with a section of products alone, after one that gives them something to multiply.
@@ -72,20 +114,29 @@ struct Products {
     cpu: Cpu,
     sequence: SequenceId,
     table: LoadedId,
+    /// Of the section, which may be fewer than there are.
+    n_matrices: usize,
     weights: Vec<Weight>,
 }
 
 impl Products {
-    fn new(block_type: BlockType, n_matrices: usize, threads: usize) -> Result<Self, Error> {
+    fn new(
+        block_type: BlockType,
+        n_matrices: usize,
+        n_weights: usize,
+        threads: usize,
+    ) -> Result<Self, Error> {
         let program = Arc::new(program(n_matrices));
         let mut cpu = Cpu::new(program, Arithmetic::Quantized, KvType::F16, threads, None)?;
         let table = cpu.load(0, vec![matrix(BlockType::F32, 1)])?;
-        let weights = (0..n_matrices).map(|_| matrix(block_type, WIDTH)).collect();
-        Ok(Products { sequence: cpu.open_sequence(), cpu, table, weights })
+        let weights = (0..n_weights).map(|_| matrix(block_type, WIDTH)).collect();
+        Ok(Products { sequence: cpu.open_sequence(), cpu, table, n_matrices, weights })
     }
 
-    fn load(&mut self) -> Result<LoadedId, Error> {
-        Ok(self.cpu.load(1, self.weights.clone())?)
+    /// Other matrices for each `i`, as many as there are.
+    fn load(&mut self, i: usize) -> Result<LoadedId, Error> {
+        let start = i * self.n_matrices % (self.weights.len() - self.n_matrices + 1);
+        Ok(self.cpu.load(1, self.weights[start..start + self.n_matrices].to_vec())?)
     }
 
     /// Seconds of a pass.
@@ -100,11 +151,19 @@ impl Products {
         Ok(start.elapsed().as_secs_f64())
     }
 
-    fn median(&mut self, mut seconds: impl FnMut(&mut Self) -> Result<f64, Error>) -> Result<f64, Error> {
-        let mut all = (0..N_TRIES).map(|_| seconds(self)).collect::<Result<Vec<_>, _>>()?;
+    fn median(
+        &mut self,
+        n_tries: usize,
+        mut seconds: impl FnMut(&mut Self, usize) -> Result<f64, Error>,
+    ) -> Result<f64, Error> {
+        let mut all = (0..n_tries).map(|i| seconds(self, i)).collect::<Result<Vec<_>, _>>()?;
         all.sort_by(f64::total_cmp);
-        Ok(all[N_TRIES / 2])
+        Ok(all[n_tries / 2])
     }
+}
+
+fn matrix_bytes(block_type: BlockType) -> usize {
+    WIDTH * block_type.bytes_for(WIDTH)
 }
 
 /// An embedding, then products of it.

@@ -19,7 +19,7 @@ pub struct Speeds {
 /// How fast rows are multiplied with weights of a type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KernelSpeed {
-    /// Bytes of weights per second, one row, weights as they lie in the file.
+    /// Bytes of weights per second, one row, weights as they lie in the file, beside the reads of others.
     pub streamed: f64,
     /// The same for weights that stay, laid out as kernels like them.
     pub resident: f64,
@@ -34,6 +34,8 @@ pub struct Prediction {
     pub compute: f64,
     /// Seconds that its weights take to arrive.
     pub read: f64,
+    /// Seconds that it waits for its row of the embedding table, which comes after what is under way.
+    pub row: f64,
     /// Seconds from the start to the first token after a prompt, weights that stay read first.
     pub first_token: f64,
 }
@@ -43,21 +45,28 @@ impl Prediction {
     pub fn new(plan: &Plan, model: &Model, speeds: &Speeds, n_prompt: usize) -> Self {
         let read = plan.streamed as f64 / speeds.disk;
         let compute = plan.compute(speeds, 1);
+        let row = plan.under_way_before_rows() as f64 / speeds.disk;
         let chunks = (0..n_prompt).step_by(plan.chunk).map(|start| plan.chunk.min(n_prompt - start));
         // The first pass reads what stays as well.
         let load = plan.resident as f64 / speeds.disk;
-        let passes = chunks.map(|n_rows| plan.compute(speeds, n_rows).max(read));
+        let passes = chunks.map(|n_rows| (row + plan.compute(speeds, n_rows)).max(read));
         debug_assert_eq!(model.program.n_vocab, plan.weights.cut.program.n_vocab, "the model planned for");
-        Prediction { compute, read, first_token: load + passes.sum::<f64>() }
+        Prediction { compute, read, row, first_token: load + passes.sum::<f64>() }
     }
 
     /// Tokens per second once the prompt is read.
     pub fn tokens_per_second(&self) -> f64 {
-        1.0 / self.compute.max(self.read)
+        1.0 / (self.row + self.compute).max(self.read)
     }
 }
 
 impl Plan {
+    /// Bytes that are read before a pass's rows of the embedding table: all slots fill meanwhile but the one in use.
+    fn under_way_before_rows(&self) -> u64 {
+        let (n_slots, slot_bytes) = self.slots;
+        if self.weights.rows == 0 { 0 } else { n_slots.saturating_sub(1) as u64 * slot_bytes }
+    }
+
     /// Seconds that a pass over `n_rows` computes.
     fn compute(&self, speeds: &Speeds, n_rows: usize) -> f64 {
         let sections = self.weights.cut.program.sections.iter().zip(&self.weights.sources);

@@ -183,6 +183,7 @@ impl Outlook {
             "disk_bytes_per_second": self.speeds.disk,
             "compute_seconds_per_token": prediction.compute,
             "read_seconds_per_token": prediction.read,
+            "row_seconds_per_token": prediction.row,
             "tokens_per_second": prediction.tokens_per_second(),
             "prompt_tokens": self.n_prompt,
             "time_to_first_token_seconds": prediction.first_token,
