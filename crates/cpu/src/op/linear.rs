@@ -126,21 +126,30 @@ pub(crate) fn run(pool: &mut Pool, scratch: &[Mutex<Scratch>], products: &[Multi
 }
 
 impl Multiply<'_> {
-    /// Sixteen channels are computed at a time.
+    /// Channels that are computed at a time. All rows are read for them, so of floats, which are four times as long, twice
+    /// as many.
+    fn tile_channels(&self) -> usize {
+        match self.rows {
+            Rows::Integers(_) => CHANNELS,
+            Rows::Floats(_) => 2 * CHANNELS,
+        }
+    }
+
     fn n_tiles(&self) -> usize {
-        self.matrix.n_out.div_ceil(CHANNELS)
+        self.matrix.n_out.div_ceil(self.tile_channels())
     }
 
     /// At least a few tasks for each thread, so that all end at about the same time.
     fn tiles_per_task(&self, threads: usize) -> usize {
-        let tile_bytes = CHANNELS * self.matrix.block_type.bytes_for(self.matrix.n_in);
+        let tile_bytes = self.tile_channels() * self.matrix.block_type.bytes_for(self.matrix.n_in);
         (TASK_BYTES / tile_bytes.max(1)).min(self.n_tiles() / (4 * threads)).max(1)
     }
 
     /// # Safety
     /// No other task computes this tile, and nobody uses its columns of `out`.
     unsafe fn tile(&self, tile: usize, scratch: &mut Scratch) {
-        let channels = tile * CHANNELS..self.matrix.n_out.min((tile + 1) * CHANNELS);
+        let n = self.tile_channels();
+        let channels = tile * n..self.matrix.n_out.min((tile + 1) * n);
         // SAFETY: by the caller.
         unsafe {
             match self.rows {

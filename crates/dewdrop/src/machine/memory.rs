@@ -61,7 +61,9 @@ fn spare_v1(folder: &Path) -> Option<u64> {
 }
 
 fn spare_v2(folder: &Path) -> Option<u64> {
-    let limit = number(&folder.join("memory.max"))?;
+    // Beyond `high` a group is slowed down, beyond `max` killed.
+    let limit =
+        ["memory.max", "memory.high"].into_iter().filter_map(|name| number(&folder.join(name))).min()?;
     spare(limit, number(&folder.join("memory.current"))?, &text(&folder.join("memory.stat"))?)
 }
 
@@ -97,6 +99,24 @@ mod tests {
         assert_eq!(spare(100, 70, "inactive_file 30\n"), Some(60));
         assert_eq!(spare(100, 170, ""), Some(0));
         assert_eq!(spare(9_223_372_036_854_771_712, 70, stat), None);
+    }
+
+    #[test]
+    fn a_group_of_version_2_is_held_by_the_lower_of_its_limits() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("memory.current", "100\n");
+        write("memory.stat", "file 20\n");
+        for (max, high, spare) in [
+            ("1000", "800", Some(700)),
+            ("600", "max", Some(500)),
+            ("max", "300", Some(200)),
+            ("max", "max", None),
+        ] {
+            write("memory.max", max);
+            write("memory.high", high);
+            assert_eq!(spare_v2(folder.path()), spare, "{max} {high}");
+        }
     }
 
     #[test]

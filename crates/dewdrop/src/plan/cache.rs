@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::speed::{KernelSpeed, Speeds};
-use crate::{Error, Prepared};
+use crate::{Choice, Error, Prepared};
 
 impl Speeds {
     /// Measured speeds of an earlier time where they are known for this machine, disk, number of threads and types of
@@ -31,7 +31,8 @@ impl Speeds {
     pub fn known(prepared: &Prepared) -> Option<Speeds> {
         let all: Value = serde_json::from_slice(&fs::read(path()?).ok()?).ok()?;
         let kernels = &all["kernels"][kernel_key(prepared)];
-        let mut speeds = Speeds { disk: all["disks"][disk_key(prepared)].as_f64()?, ..Speeds::default() };
+        let disk = all["disks"][disk_key(prepared)].as_f64().filter(|disk| *disk > 0.0)?;
+        let mut speeds = Speeds { disk, ..Speeds::default() };
         for block_type in prepared.model().matrix_types() {
             let name = block_type.block().name;
             speeds.kernels.insert(name.into(), kernel(&kernels[name])?);
@@ -44,10 +45,11 @@ impl Speeds {
         let Some(path) = path() else { return Ok(()) };
         let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let mut all: Map<String, Value> = known.unwrap_or_default();
-        all.entry("disks").or_insert(json!({}))[disk_key(prepared)] = json!(self.disk);
-        let kernels = &mut all.entry("kernels").or_insert(json!({}))[kernel_key(prepared)];
+        object(&mut all, "disks").insert(disk_key(prepared), json!(self.disk));
+        let kernels = object(object(&mut all, "kernels"), &kernel_key(prepared));
         for (name, KernelSpeed { streamed, resident, products }) in &self.kernels {
-            kernels[name] = json!({ "streamed": streamed, "resident": resident, "products": products });
+            let speed = json!({ "streamed": streamed, "resident": resident, "products": products });
+            kernels.insert(name.clone(), speed);
         }
         let folder = path.parent().expect("a file within the cache");
         fs::create_dir_all(folder)?;
@@ -55,6 +57,15 @@ impl Speeds {
         fs::write(&aside, format!("{:#}\n", Value::Object(all)))?;
         fs::rename(&aside, &path)
     }
+}
+
+/// The object of a key, a new one if there is none: files may be damaged.
+fn object<'a>(map: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
+    let value = map.entry(key).or_insert(Value::Null);
+    if !value.is_object() {
+        *value = json!({});
+    }
+    value.as_object_mut().expect("made one")
 }
 
 fn kernel(value: &Value) -> Option<KernelSpeed> {
@@ -76,12 +87,19 @@ fn path() -> Option<PathBuf> {
     Some(folder.join("dewdrop/speeds.json"))
 }
 
-/// The processor and how many threads of it.
+/// How kernels are measured: what was measured in another way is measured again.
+const METHOD: u32 = 2;
+
+/// The processor, how many threads of it, and what else their speed depends on.
 fn kernel_key(prepared: &Prepared) -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let name = name.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
-    format!("{name}, {} threads", prepared.options().n_threads())
+    let isa = match &prepared.options().backend {
+        Choice::Cpu { isa: Some(isa) } => isa.clone(),
+        _ => std::env::var("DEWDROP_ISA").unwrap_or_else(|_| "fastest".into()),
+    };
+    format!("{name}, {} threads, {isa}, method {METHOD}", prepared.options().n_threads())
 }
 
 /// The device that the model lies on.
@@ -94,4 +112,19 @@ fn disk_key(prepared: &Prepared) -> String {
     // Elsewhere paths begin with it.
     let path = path.canonicalize().unwrap_or_default();
     path.components().next().map_or("device".into(), |device| format!("device {:?}", device.as_os_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_damaged_file_has_in_place_of_an_object_is_replaced() {
+        for damaged in [r#"{"kernels": 5}"#, r#"{"kernels": {"cpu": [1]}}"#, "{}"] {
+            let mut all = serde_json::from_str(damaged).unwrap();
+            let speeds = object(object(&mut all, "kernels"), "cpu");
+            speeds.insert("Q4_0".into(), json!(1));
+            assert_eq!(Value::Object(all), json!({ "kernels": { "cpu": { "Q4_0": 1 } } }), "{damaged}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use dewdrop_format::BlockType;
 use dewdrop_store::{Checkpoint, read_bandwidth};
 
 use super::speed::{KernelSpeed, Speeds};
-use crate::{Error, Prepared};
+use crate::{Choice, Error, Options, Prepared};
 
 /// Channels and inputs of the matrices.
 const WIDTH: usize = 2048;
@@ -46,7 +46,7 @@ impl Speeds {
         let disk = read_bandwidth(prepared.checkpoint(), DISK_BYTES)?;
         let mut kernels = BTreeMap::new();
         for block_type in prepared.model().matrix_types() {
-            let speed = kernel(block_type, prepared.options().n_threads(), prepared.checkpoint())?;
+            let speed = kernel(block_type, prepared.options(), prepared.checkpoint())?;
             kernels.insert(block_type.block().name.to_owned(), speed);
         }
         Ok(Speeds { disk, kernels })
@@ -54,18 +54,22 @@ impl Speeds {
 }
 
 /// One after another, so that each has its memory for itself.
-fn kernel(block_type: BlockType, threads: usize, checkpoint: &Arc<Checkpoint>) -> Result<KernelSpeed, Error> {
+fn kernel(
+    block_type: BlockType,
+    options: &Options,
+    checkpoint: &Arc<Checkpoint>,
+) -> Result<KernelSpeed, Error> {
     Ok(KernelSpeed {
-        streamed: streamed(block_type, threads, checkpoint)?,
-        resident: resident(block_type, threads)?,
-        products: products(block_type, threads)?,
+        streamed: streamed(block_type, options, checkpoint)?,
+        resident: resident(block_type, options)?,
+        products: products(block_type, options)?,
     })
 }
 
 /// Bytes per second of weights that stay.
-fn resident(block_type: BlockType, threads: usize) -> Result<f64, Error> {
+fn resident(block_type: BlockType, options: &Options) -> Result<f64, Error> {
     let n_matrices = BYTES / matrix_bytes(block_type);
-    let mut one = Products::new(block_type, n_matrices, n_matrices, threads)?;
+    let mut one = Products::new(block_type, n_matrices, n_matrices, options)?;
     let matrices = one.load(0)?;
     // The second run rearranges; the ones after are as all that follow.
     one.seconds(matrices, 1)?;
@@ -75,8 +79,8 @@ fn resident(block_type: BlockType, threads: usize) -> Result<f64, Error> {
 }
 
 /// Products per second of many rows.
-fn products(block_type: BlockType, threads: usize) -> Result<f64, Error> {
-    let mut many = Products::new(block_type, MANY_MATRICES, MANY_MATRICES, threads)?;
+fn products(block_type: BlockType, options: &Options) -> Result<f64, Error> {
+    let mut many = Products::new(block_type, MANY_MATRICES, MANY_MATRICES, options)?;
     let matrices = many.load(0)?;
     let seconds = many.median(N_TRIES, |many, _| many.seconds(matrices, MANY_ROWS))?;
     Ok((MANY_MATRICES * WIDTH * WIDTH * MANY_ROWS) as f64 / seconds)
@@ -84,10 +88,10 @@ fn products(block_type: BlockType, threads: usize) -> Result<f64, Error> {
 
 /// Bytes per second of weights that pass through: a section at a time, after a wait for it, while others are read. That
 /// is half as fast as one long product alone: reads take from processor and memory, too, and sleepers are slow to wake.
-fn streamed(block_type: BlockType, threads: usize, checkpoint: &Arc<Checkpoint>) -> Result<f64, Error> {
+fn streamed(block_type: BlockType, options: &Options, checkpoint: &Arc<Checkpoint>) -> Result<f64, Error> {
     let n_matrices = SECTION / matrix_bytes(block_type);
     // More than a cache holds take turns.
-    let mut one = Products::new(block_type, n_matrices, BYTES / matrix_bytes(block_type), threads)?;
+    let mut one = Products::new(block_type, n_matrices, BYTES / matrix_bytes(block_type), options)?;
     let is_done = AtomicBool::new(false);
     let seconds = thread::scope(|scope| {
         scope.spawn(|| {
@@ -124,10 +128,14 @@ impl Products {
         block_type: BlockType,
         n_matrices: usize,
         n_weights: usize,
-        threads: usize,
+        options: &Options,
     ) -> Result<Self, Error> {
         let program = Arc::new(program(n_matrices));
-        let mut cpu = Cpu::new(program, Arithmetic::Quantized, KvType::F16, threads, None)?;
+        let isa = match &options.backend {
+            Choice::Cpu { isa } => isa.as_deref(),
+            Choice::Oracle => None,
+        };
+        let mut cpu = Cpu::new(program, Arithmetic::Quantized, KvType::F16, options.n_threads(), isa)?;
         let table = cpu.load(0, vec![matrix(BlockType::F32, 1)])?;
         let weights = (0..n_weights).map(|_| matrix(block_type, WIDTH)).collect();
         Ok(Products { sequence: cpu.open_sequence(), cpu, table, n_matrices, weights })
