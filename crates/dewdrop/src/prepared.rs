@@ -180,7 +180,7 @@ impl Prepared {
         plan(&Question { model: &self.model, options, budget, held: self.held() })
     }
 
-    fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         let measure = || machine::held_memory().unwrap_or(0) + self.checkpoint.bytes_in_memory();
         *self.held.get_or_init(measure)
     }

@@ -15,6 +15,8 @@ impl Speeds {
     /// # Errors
     /// If the files cannot be read.
     pub fn known_or_measured(prepared: &Prepared, again: bool) -> Result<Speeds, Error> {
+        // Plans count what the process has now: of what measuring takes some stays with the allocator for a while.
+        prepared.held();
         let known = if again { None } else { Self::known(prepared) };
         match known {
             Some(speeds) => Ok(speeds),
