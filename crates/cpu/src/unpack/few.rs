@@ -78,9 +78,44 @@ impl<const ROWS: usize> Groups<ROWS> {
     };
 }
 
-/// The rows' inputs that a group is multiplied with.
+/// The rows' inputs to some groups.
 #[derive(Clone, Copy)]
 struct Inputs<'a, const ROWS: usize> {
+    q: &'a [[[i8; 4]; ROWS]],
+    scales: &'a [[f32; ROWS]],
+    sums: &'a [[f32; ROWS]],
+    scaled_sums: &'a [[f32; ROWS]],
+}
+
+impl<'a, const ROWS: usize> Inputs<'a, ROWS> {
+    /// Those to block `b`, of a length that compilers know: no group of it needs a check of bounds.
+    #[inline(always)]
+    fn block<P: Packing>(x: &Tile<'a>, b: usize) -> Self {
+        let n_groups = P::LEN / P::FORM.group;
+        Inputs {
+            q: &x.q.as_chunks().0[b * (P::LEN / 4)..][..P::LEN / 4],
+            scales: &x.scales.as_chunks().0[b * (P::LEN / 32)..][..P::LEN / 32],
+            sums: &x.sums.as_chunks().0[b * n_groups..][..n_groups],
+            scaled_sums: &x.scaled_sums.as_chunks().0[b * n_groups..][..n_groups],
+        }
+    }
+
+    /// Those to a group of the block.
+    #[inline(always)]
+    fn group<P: Packing>(self, g: usize) -> Group<'a, ROWS> {
+        let n = P::FORM.group;
+        Group {
+            q: &self.q[g * (n / 4)..][..n / 4],
+            scales: &self.scales[g * n / 32],
+            sums: &self.sums[g],
+            scaled_sums: &self.scaled_sums[g],
+        }
+    }
+}
+
+/// The rows' inputs to one group.
+#[derive(Clone, Copy)]
+struct Group<'a, const ROWS: usize> {
     q: &'a [[[i8; 4]; ROWS]],
     scales: &'a [f32; ROWS],
     sums: &'a [f32; ROWS],
@@ -88,18 +123,6 @@ struct Inputs<'a, const ROWS: usize> {
 }
 
 impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
-    /// Those of a group of the span.
-    #[inline(always)]
-    fn inputs(&self, group: usize) -> Inputs<'_, ROWS> {
-        let (x, n) = (&self.rows.x, P::FORM.group);
-        Inputs {
-            q: &x.q.as_chunks().0[group * n / 4..][..n / 4],
-            scales: &x.scales.as_chunks().0[group * n / 32],
-            sums: &x.sums.as_chunks().0[group],
-            scaled_sums: &x.scaled_sums.as_chunks().0[group],
-        }
-    }
-
     /// Takes the chains over a block's groups.
     #[inline(always)]
     fn block<L: Lanes>(
@@ -110,15 +133,15 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
         mut acc: [L::F; ROWS],
         groups: &mut Groups<ROWS>,
     ) -> [L::F; ROWS] {
+        let inputs = Inputs::block::<P>(&self.rows.x, b);
         let n_groups = P::LEN / P::FORM.group;
-        let first = b * n_groups;
         P::scales(l, blocks, &mut groups.scales, &mut groups.minima);
         for unit in 0..n_groups / P::UNIT {
             // All inputs are looked up before anything is multiplied: a check of bounds after that would have compilers
             // load everything before it and multiply behind it.
-            let mut x = [self.inputs(first + P::group(unit, 0)); MAX_UNIT];
+            let mut x = [inputs.group::<P>(P::group(unit, 0)); MAX_UNIT];
             for i in 1..P::UNIT {
-                x[i] = self.inputs(first + P::group(unit, i));
+                x[i] = inputs.group::<P>(P::group(unit, i));
             }
             let mut dot = Dot {
                 l,
@@ -132,7 +155,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
                 let g = P::group(unit, i);
                 let sums = without_bias::<L, P, ROWS>(l, dot.sums[i], x[i]);
                 if P::IN_ORDER {
-                    acc = chain::<L, P, ROWS>(l, &groups.scales[g], &groups.minima[g], sums, x[i], acc);
+                    acc = links::<L, P, ROWS>(l, groups, g, sums, x[i], acc);
                 } else {
                     for r in 0..ROWS {
                         l.store(sums[r], &mut groups.sums[g][r].0);
@@ -146,8 +169,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
                 for r in 0..ROWS {
                     sums[r] = l.load(&groups.sums[g][r].0);
                 }
-                let x = self.inputs(first + g);
-                acc = chain::<L, P, ROWS>(l, &groups.scales[g], &groups.minima[g], sums, x, acc);
+                acc = links::<L, P, ROWS>(l, groups, g, sums, inputs.group::<P>(g), acc);
             }
         }
         acc
@@ -159,7 +181,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
 fn without_bias<L: Lanes, P: Packing, const ROWS: usize>(
     l: L,
     sums: [L::I; ROWS],
-    x: Inputs<'_, ROWS>,
+    x: Group<'_, ROWS>,
 ) -> [L::F; ROWS] {
     let bias = match P::FORM.range {
         Range::Signed => L::WIDE_BIAS,
@@ -176,23 +198,21 @@ fn without_bias<L: Lanes, P: Packing, const ROWS: usize>(
     floats
 }
 
-/// The chains' next links.
+/// The chains' links for group `g` of the block.
 #[inline(always)]
-fn chain<L: Lanes, P: Packing, const ROWS: usize>(
+fn links<L: Lanes, P: Packing, const ROWS: usize>(
     l: L,
-    scale: &Floats,
-    minimum: &Floats,
+    groups: &Groups<ROWS>,
+    g: usize,
     sums: [L::F; ROWS],
-    x: Inputs<'_, ROWS>,
+    x: Group<'_, ROWS>,
     mut acc: [L::F; ROWS],
 ) -> [L::F; ROWS] {
-    let (scale, minimum) = (l.load(&scale.0), l.load(&minimum.0));
+    let (scales, minima) = (l.load(&groups.scales[g].0), l.load(&groups.minima[g].0));
     for r in 0..ROWS {
-        acc[r] = l.fma(sums[r], l.mul(scale, l.splat(x.scales[r])), acc[r]);
-    }
-    if P::FORM.minima {
-        for r in 0..ROWS {
-            acc[r] = l.fma(minimum, l.splat(x.scaled_sums[r]), acc[r]);
+        acc[r] = l.fma(sums[r], l.mul(scales, l.splat(x.scales[r])), acc[r]);
+        if P::FORM.minima {
+            acc[r] = l.fma(minima, l.splat(x.scaled_sums[r]), acc[r]);
         }
     }
     acc
@@ -202,7 +222,7 @@ fn chain<L: Lanes, P: Packing, const ROWS: usize>(
 struct Dot<'a, L: Lanes, P, const ROWS: usize> {
     l: L,
     /// Of each group.
-    x: [Inputs<'a, ROWS>; MAX_UNIT],
+    x: [Group<'a, ROWS>; MAX_UNIT],
     /// Of each group: what has not been widened yet, and what has.
     partial: [[L::P; ROWS]; MAX_UNIT],
     sums: [[L::I; ROWS]; MAX_UNIT],

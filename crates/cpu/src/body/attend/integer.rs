@@ -8,6 +8,7 @@ use half::slice::HalfFloatSliceExt;
 use super::gather::{Factors, merge_into};
 use super::tiles::{FEW, Tiles, prefetch, tiles};
 use super::{Query, Row, TOGETHER, Visible, Weights};
+use crate::body::integer_product::four;
 use crate::body::quantize;
 use crate::lanes::{Job, Lanes};
 
@@ -270,12 +271,6 @@ impl Weigh<'_, '_> {
             }
         }
     }
-}
-
-/// Four bytes in all lanes.
-#[inline(always)]
-fn four<L: Lanes>(l: L, bytes: [i8; 4]) -> L::I {
-    l.splat_int(i32::from_le_bytes(bytes.map(i8::cast_unsigned)))
 }
 
 #[inline(always)]
