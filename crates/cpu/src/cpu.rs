@@ -28,9 +28,6 @@ pub struct Cpu {
 /// Bytes of weights that a pass copies to rearrange them, about: some hundredths of a second.
 const ARRANGED_PER_PASS: usize = 128 << 20;
 
-/// The environment variable that names the instruction set where no option does.
-pub(crate) const ISA_VARIABLE: &str = "DEWDROP_ISA";
-
 impl Cpu {
     /// A backend for a program, without weights or sequences. `threads` work in a pass, the caller's included (best:
     /// one per physical core). `isa` names an instruction set, one of [`instruction_sets`]; else the environment's
@@ -45,8 +42,7 @@ impl Cpu {
         threads: usize,
         isa: Option<&str>,
     ) -> Result<Self, BackendError> {
-        let variable = std::env::var(ISA_VARIABLE).ok();
-        let isa = Isa::choose(isa.or(variable.as_deref()))?;
+        let isa = Isa::choose(isa)?;
         let kv = kv.into();
         kv.check(&program.states)?;
         let sequences = Sequences::new(program.clone(), kv);
@@ -70,6 +66,14 @@ impl Cpu {
 /// Names of the instruction sets that this machine has, fastest first.
 pub fn instruction_sets() -> Vec<&'static str> {
     Isa::available().into_iter().map(Isa::name).collect()
+}
+
+/// Name of the instruction set that [`Cpu::new`] takes when it is given this one, or none.
+///
+/// # Errors
+/// If this machine does not have it.
+pub fn instruction_set(isa: Option<&str>) -> Result<&'static str, BackendError> {
+    Ok(Isa::choose(isa)?.name())
 }
 
 impl Backend for Cpu {

@@ -31,7 +31,7 @@ mod pool;
 mod registers;
 mod unpack;
 
-pub use cpu::{Cpu, instruction_sets};
+pub use cpu::{Cpu, instruction_set, instruction_sets};
 pub use footprint::activation_bytes;
 pub use loaded::moved_bytes;
 pub use pool::check_threads;

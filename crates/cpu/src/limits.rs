@@ -13,7 +13,6 @@ use std::time::Instant;
 
 use dewdrop_backend::BackendError;
 
-use crate::cpu::ISA_VARIABLE;
 use crate::isa::Isa;
 use crate::lanes::{Bytes, Floats, Job, Lanes};
 use crate::pool::check_threads;
@@ -55,8 +54,7 @@ impl Gauge {
     /// If this machine does not have the instruction set, or there are too many threads.
     pub fn new(threads: usize, isa: Option<&str>) -> Result<Self, BackendError> {
         check_threads(threads)?;
-        let variable = std::env::var(ISA_VARIABLE).ok();
-        Ok(Gauge { isa: Isa::choose(isa.or(variable.as_deref()))?, threads: threads.max(1) })
+        Ok(Gauge { isa: Isa::choose(isa)?, threads: threads.max(1) })
     }
 
     /// The name of the instruction set.

@@ -47,6 +47,16 @@ pub enum Choice {
     Oracle,
 }
 
+impl Choice {
+    /// The instruction set that was asked for by name.
+    pub(crate) fn isa(&self) -> Option<&str> {
+        match self {
+            Choice::Cpu { isa } => isa.as_deref(),
+            Choice::Oracle => None,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Options {

@@ -26,6 +26,9 @@ pub(crate) enum Isa {
     Portable(portable::Portable),
 }
 
+/// The environment variable that names the instruction set where no option does.
+const VARIABLE: &str = "DEWDROP_ISA";
+
 /// How many rows a product takes at a time.
 #[derive(Clone, Copy)]
 pub(crate) struct TileShape {
@@ -52,12 +55,13 @@ impl Isa {
         found.into_iter().flatten().collect()
     }
 
-    /// The one of this name, or the fastest.
+    /// The one of this name; else the one that the environment names; else the fastest.
     pub(crate) fn choose(name: Option<&str>) -> Result<Isa, BackendError> {
+        let name = name.map(Into::into).or_else(|| std::env::var(VARIABLE).ok());
         let available = Isa::available();
-        let found = available.iter().find(|isa| name.is_none_or(|name| name == isa.name()));
+        let found = available.iter().find(|isa| name.as_ref().is_none_or(|name| name == isa.name()));
         found.copied().ok_or_else(|| BackendError::InstructionSet {
-            found: name.unwrap_or_default().to_owned(),
+            found: name.unwrap_or_default(),
             available: available.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", "),
         })
     }

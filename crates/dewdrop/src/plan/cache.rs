@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::speed::{KernelSpeed, Speeds};
-use crate::{Choice, Error, Prepared};
+use crate::{Error, Prepared};
 
 impl Speeds {
     /// Measured speeds of an earlier time where they are known for this machine, disk, number of threads and types of
@@ -97,11 +97,10 @@ fn kernel_key(prepared: &Prepared) -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let name = name.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
-    let isa = match &prepared.options().backend {
-        Choice::Cpu { isa: Some(isa) } => isa.clone(),
-        _ => std::env::var("DEWDROP_ISA").unwrap_or_else(|_| "fastest".into()),
-    };
-    format!("{name}, {} threads, {isa}, method {METHOD}", prepared.options().n_threads())
+    let options = prepared.options();
+    // What this machine lacks is not measured either.
+    let isa = dewdrop_cpu::instruction_set(options.backend.isa()).unwrap_or("none");
+    format!("{name}, {} threads, {isa}, method {METHOD}", options.n_threads())
 }
 
 /// The device that the model lies on.

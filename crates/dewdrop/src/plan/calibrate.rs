@@ -15,7 +15,7 @@ use dewdrop_format::BlockType;
 use dewdrop_store::{Checkpoint, read_bandwidth};
 
 use super::speed::{KernelSpeed, Speeds};
-use crate::{Choice, Error, Options, Prepared};
+use crate::{Error, Options, Prepared};
 
 /// Channels and inputs of the matrices.
 const WIDTH: usize = 2048;
@@ -131,11 +131,8 @@ impl Products {
         options: &Options,
     ) -> Result<Self, Error> {
         let program = Arc::new(program(n_matrices));
-        let isa = match &options.backend {
-            Choice::Cpu { isa } => isa.as_deref(),
-            Choice::Oracle => None,
-        };
-        let mut cpu = Cpu::new(program, Arithmetic::Quantized, KvType::F16, options.n_threads(), isa)?;
+        let (n_threads, isa) = (options.n_threads(), options.backend.isa());
+        let mut cpu = Cpu::new(program, Arithmetic::Quantized, KvType::F16, n_threads, isa)?;
         let table = cpu.load(0, vec![matrix(BlockType::F32, 1)])?;
         let weights = (0..n_weights).map(|_| matrix(block_type, WIDTH)).collect();
         Ok(Products { sequence: cpu.open_sequence(), cpu, table, n_matrices, weights })
