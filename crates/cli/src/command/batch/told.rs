@@ -14,8 +14,9 @@ use crate::units;
 pub(super) struct Told {
     bar: Bar,
     start: Instant,
-    /// Most tokens that each line can come to.
+    /// Most tokens that each line can come to, and all lines.
     most: BTreeMap<u64, usize>,
+    total: usize,
     n_done: usize,
     /// Tokens of prompts, and generated ones.
     n_prompt: usize,
@@ -28,10 +29,12 @@ pub(super) struct Told {
 impl Told {
     /// Of lines that are completed within a context.
     pub(super) fn new(lines: &[Line], context: usize) -> Self {
-        let most = lines.iter().map(|line| (line.request.tag, line.context().min(context))).collect();
+        let most: BTreeMap<_, _> =
+            lines.iter().map(|line| (line.request.tag, line.context().min(context))).collect();
+        let total = most.values().sum();
         let (n_done, n_prompt, n_generated, n_computed, n_spared) = Default::default();
         let (bar, start) = (Bar::new("batch"), Instant::now());
-        Told { bar, start, most, n_done, n_prompt, n_generated, n_computed, n_spared }
+        Told { bar, start, most, total, n_done, n_prompt, n_generated, n_computed, n_spared }
     }
 
     /// Takes note.
@@ -49,8 +52,12 @@ impl Told {
                 self.n_spared += self.most[&completion.tag].saturating_sub(n_computed);
             }
         }
-        let (done, total) = (self.n_computed + self.n_spared, self.most.values().sum::<usize>());
-        self.bar.update(done as u64, total as u64, &format!("{} of {} done", self.n_done, self.most.len()));
+        let done = self.n_computed + self.n_spared;
+        self.bar.update(
+            done as u64,
+            self.total as u64,
+            &format!("{} of {} done", self.n_done, self.most.len()),
+        );
     }
 
     /// Says what came of it.
