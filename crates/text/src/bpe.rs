@@ -3,13 +3,12 @@
 //! The library trusts its input (a merge longer than every token indexes out of its buffer), so merges are checked
 //! before it sees them.
 
-use std::collections::{HashMap, HashSet};
-
 use tokenizers::models::bpe::{BPE, Vocab};
 
 use crate::TextError;
 use crate::error::shown;
-use crate::vocabulary::{Entry, TokenKind};
+use crate::tokens::Tokens;
+use crate::vocabulary::TokenKind;
 
 /// What a BPE model is made of.
 #[derive(Debug, Default)]
@@ -27,13 +26,11 @@ impl BpeParts {
     ///
     /// Control tokens and rows without meaning take part only where a merge names them: text must not turn into one
     /// by being a word of the same letters.
-    pub(crate) fn build(self, entries: &[Entry], file: &str, key: &str) -> Result<BPE, TextError> {
-        let ids = ids_by_text(entries);
-        let named = self.checked_merges(&ids, file, key)?;
-        let mut vocabulary = Vocab::default();
-        for (&text, &id) in &ids {
-            let unknown = self.unknown.as_deref() == Some(text);
-            if is_text(entries[id as usize].kind) || named.contains(&id) || unknown {
+    pub(crate) fn build(self, tokens: &Tokens, file: &str, key: &str) -> Result<BPE, TextError> {
+        let named = self.checked_merges(tokens, file, key)?;
+        let mut vocabulary = Vocab::with_capacity(tokens.len());
+        for ((id, text, kind), named) in tokens.iter().zip(named) {
+            if is_text(kind) || named || self.unknown.as_deref() == Some(text) {
                 vocabulary.insert(text.into(), id);
             }
         }
@@ -48,36 +45,24 @@ impl BpeParts {
         builder.build().map_err(|error| TextError::malformed(file, key, error.to_string(), "a BPE model"))
     }
 
-    /// All ids that merges name, if every text is a token.
-    fn checked_merges(
-        &self,
-        ids: &HashMap<&str, u32>,
-        file: &str,
-        key: &str,
-    ) -> Result<HashSet<u32>, TextError> {
-        let mut named = HashSet::new();
+    /// Which ids merges name, if every text is a token.
+    fn checked_merges(&self, tokens: &Tokens, file: &str, key: &str) -> Result<Vec<bool>, TextError> {
+        let mut named = vec![false; tokens.len()];
+        let mut joined = String::new();
         for (rank, (left, right)) in self.merges.iter().enumerate() {
-            let joined = format!("{left}{right}");
+            joined.clear();
+            joined.extend([&**left, right]);
             for text in [left, right, &joined] {
-                let id = ids.get(text.as_str()).ok_or_else(|| {
+                let id = tokens.id(text).ok_or_else(|| {
                     let found = format!("merge {rank} (`{}` with `{}`)", shown(left), shown(right));
                     let expected = format!("`{}` to be a token", shown(text));
                     TextError::malformed(file, key, found, expected)
                 })?;
-                named.insert(*id);
+                named[id as usize] = true;
             }
         }
         Ok(named)
     }
-}
-
-/// Ids by text; of two tokens with one text the first.
-pub(crate) fn ids_by_text(entries: &[Entry]) -> HashMap<&str, u32> {
-    let mut ids = HashMap::with_capacity(entries.len());
-    for (id, entry) in (0..).zip(entries) {
-        ids.entry(&*entry.text).or_insert(id);
-    }
-    ids
 }
 
 fn is_text(kind: TokenKind) -> bool {

@@ -31,7 +31,7 @@ impl Detokenizer {
     /// Takes a token and yields the text that is complete with it.
     pub fn push(&mut self, id: u32) -> String {
         let vocabulary = Arc::clone(&self.vocabulary);
-        let Some(kind) = vocabulary.kind(id) else { return String::new() };
+        let Some(kind) = vocabulary.tokens.kind(id) else { return String::new() };
         let special = matches!(kind, TokenKind::Control | TokenKind::Unknown);
         if !(special && self.skip_special) {
             let bytes = self.text_bytes(kind, vocabulary.bytes(id));

@@ -21,6 +21,7 @@ mod score_merge;
 mod special;
 mod template;
 mod tokenizer;
+mod tokens;
 mod vocabulary;
 
 pub use detokenizer::Detokenizer;

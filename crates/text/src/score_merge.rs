@@ -5,35 +5,37 @@
 //! byte tokens. Kudo and Richardson 2018, "SentencePiece"; the queue of candidate pairs is theirs.
 
 use std::cmp::Ordering;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
 use crate::TextError;
+use crate::tokens::Tokens;
 
-/// A vocabulary with scores.
+/// A vocabulary's scores.
 #[derive(Debug)]
 pub(crate) struct ScoreMerge {
-    tokens: HashMap<Box<str>, (u32, f32)>,
+    /// By id; none for tokens that are not text.
+    scores: Vec<Option<f32>>,
     /// Ids of `<0x00>` to `<0xFF>`.
     bytes: Box<[Option<u32>; 256]>,
     unknown: Option<u32>,
 }
 
 impl ScoreMerge {
-    /// Scores must be numbers (not NaN).
+    /// Scores must be numbers (not NaN), one for each id, if it has one.
     pub(crate) fn new(
-        tokens: HashMap<Box<str>, (u32, f32)>,
+        scores: Vec<Option<f32>>,
         bytes: Box<[Option<u32>; 256]>,
         unknown: Option<u32>,
     ) -> Self {
-        Self { tokens, bytes, unknown }
+        Self { scores, bytes, unknown }
     }
 
     /// Ids of a text, each with the bytes of the text it covers.
-    pub(crate) fn tokenize(&self, text: &str) -> Result<Vec<(u32, usize)>, TextError> {
+    pub(crate) fn tokenize(&self, tokens: &Tokens, text: &str) -> Result<Vec<(u32, usize)>, TextError> {
         let mut ids = Vec::new();
-        for piece in self.merged(text) {
-            match self.tokens.get(piece) {
-                Some(&(id, _)) => ids.push((id, piece.len())),
+        for piece in self.merged(tokens, text) {
+            match self.token(tokens, piece) {
+                Some((id, _)) => ids.push((id, piece.len())),
                 None => self.spell(piece, &mut ids)?,
             }
         }
@@ -41,28 +43,34 @@ impl ScoreMerge {
     }
 
     /// The text in the pieces that merging leaves.
-    fn merged<'a>(&self, text: &'a str) -> Vec<&'a str> {
+    fn merged<'a>(&self, tokens: &Tokens, text: &'a str) -> Vec<&'a str> {
         let mut chain = Chain::new(text);
         let mut queue = BinaryHeap::new();
         for right in 1..chain.symbols.len() {
-            queue.extend(self.candidate(&chain, right - 1, right));
+            queue.extend(self.candidate(tokens, &chain, right - 1, right));
         }
         while let Some(best) = queue.pop() {
             if !chain.join(&best) {
                 continue;
             }
             let symbol = chain.symbols[best.left];
-            queue.extend(symbol.previous.and_then(|left| self.candidate(&chain, left, best.left)));
-            queue.extend(symbol.next.and_then(|right| self.candidate(&chain, best.left, right)));
+            queue.extend(symbol.previous.and_then(|left| self.candidate(tokens, &chain, left, best.left)));
+            queue.extend(symbol.next.and_then(|right| self.candidate(tokens, &chain, best.left, right)));
         }
         chain.pieces()
     }
 
-    fn candidate(&self, chain: &Chain<'_>, left: usize, right: usize) -> Option<Candidate> {
+    fn candidate(&self, tokens: &Tokens, chain: &Chain<'_>, left: usize, right: usize) -> Option<Candidate> {
         let length = chain.symbols[left].length + chain.symbols[right].length;
         let start = chain.symbols[left].start;
-        let &(_, score) = self.tokens.get(chain.text.get(start..start + length)?)?;
+        let (_, score) = self.token(tokens, chain.text.get(start..start + length)?)?;
         Some(Candidate { left, right, score, length })
+    }
+
+    /// Id and score of a text that is a token.
+    fn token(&self, tokens: &Tokens, text: &str) -> Option<(u32, f32)> {
+        let id = tokens.id(text)?;
+        Some((id, self.scores[id as usize]?))
     }
 
     fn spell(&self, piece: &str, ids: &mut Vec<(u32, usize)>) -> Result<(), TextError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::vocabulary::Entry;
+use crate::tokens::Tokens;
 
 /// Names of tokens that end an answer whatever the files say about them.
 const END_NAMES: &[&str] = &[
@@ -31,8 +31,8 @@ pub struct SpecialIds {
 
 impl SpecialIds {
     /// Ids that end an answer: eos, end of turn, end of message, `more`, and tokens named like them.
-    pub(crate) fn ends(&self, more: &[u32], entries: &[Entry]) -> BTreeSet<u32> {
-        let named = (0..).zip(entries).filter(|(_, entry)| is_end_name(&entry.text)).map(|(id, _)| id);
+    pub(crate) fn ends(&self, more: &[u32], tokens: &Tokens) -> BTreeSet<u32> {
+        let named = END_NAMES.iter().filter_map(|name| tokens.id(name));
         let roles = [self.eos, self.eot, self.eom];
         roles.into_iter().flatten().chain(more.iter().copied()).chain(named).collect()
     }

@@ -142,17 +142,17 @@ impl Tokenizer {
 
     /// The name of a token in the vocabulary.
     pub fn token_text(&self, id: u32) -> Option<&str> {
-        self.vocabulary.text(id)
+        self.vocabulary.tokens.text(id)
     }
 
     /// What a token is for.
     pub fn token_kind(&self, id: u32) -> Option<TokenKind> {
-        self.vocabulary.kind(id)
+        self.vocabulary.tokens.kind(id)
     }
 
     /// Number of ids. The model may have more rows.
     pub fn n_vocab(&self) -> usize {
-        self.vocabulary.len()
+        self.vocabulary.tokens.len()
     }
 
     /// The begin token.
@@ -187,7 +187,7 @@ impl Tokenizer {
 
     /// Whether a token is structure rather than text.
     pub fn is_special(&self, id: u32) -> bool {
-        matches!(self.vocabulary.kind(id), Some(TokenKind::Control | TokenKind::Unknown))
+        matches!(self.vocabulary.tokens.kind(id), Some(TokenKind::Control | TokenKind::Unknown))
     }
 
     /// The source of the model's chat template.
@@ -240,7 +240,7 @@ impl Tokenizer {
                 Ok(tokens)
             }
             Merger::Scores(scores) => {
-                let ids = scores.tokenize(piece)?;
+                let ids = scores.tokenize(&self.vocabulary.tokens, piece)?;
                 Ok(ids.into_iter().map(|(id, length)| Token::new(id, String::new(), (0, length))).collect())
             }
         }

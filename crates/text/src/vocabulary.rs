@@ -1,6 +1,7 @@
 //! The tokens of a model: what each id is called, what kind it is, and which bytes it stands for.
 
 use crate::byte_alphabet;
+use crate::tokens::Tokens;
 
 /// Most ids a vocabulary may have: sixteen times the largest in use, small enough to allocate.
 pub(crate) const MOST_TOKENS: usize = 1 << 22;
@@ -51,17 +52,10 @@ pub(crate) enum SpacePrefix {
     AfterSpecial,
 }
 
-/// One token.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) text: Box<str>,
-    pub(crate) kind: TokenKind,
-}
-
 /// Tokens by id, with their bytes.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
-    entries: Vec<Entry>,
+    pub(crate) tokens: Tokens,
     bytes: Vec<u8>,
     /// Where the bytes of token `id` end; they start where those of the one before end.
     ends: Vec<usize>,
@@ -70,30 +64,14 @@ pub(crate) struct Vocabulary {
 }
 
 impl Vocabulary {
-    pub(crate) fn new(entries: Vec<Entry>, spelling: Spelling, space_prefix: SpacePrefix) -> Self {
+    pub(crate) fn new(tokens: Tokens, spelling: Spelling, space_prefix: SpacePrefix) -> Self {
         let mut bytes = Vec::new();
-        let mut ends = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            append_bytes(entry, spelling, &mut bytes);
+        let mut ends = Vec::with_capacity(tokens.len());
+        for (_, text, kind) in tokens.iter() {
+            append_bytes(text, kind, spelling, &mut bytes);
             ends.push(bytes.len());
         }
-        Self { entries, bytes, ends, spelling, space_prefix }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    pub(crate) fn text(&self, id: u32) -> Option<&str> {
-        Some(&self.entries.get(index(id))?.text)
-    }
-
-    pub(crate) fn kind(&self, id: u32) -> Option<TokenKind> {
-        Some(self.entries.get(index(id))?.kind)
+        Self { tokens, bytes, ends, spelling, space_prefix }
     }
 
     /// The bytes of a token; none for ids outside and rows without meaning.
@@ -109,6 +87,12 @@ pub(crate) fn padding_name(id: usize) -> String {
     format!("[PAD{id}]")
 }
 
+/// Whether a token is called so.
+pub(crate) fn is_padding_name(text: &str, id: usize) -> bool {
+    // Few are, and names take time to write.
+    text.starts_with("[PAD") && text == padding_name(id)
+}
+
 /// The byte a token like `<0x0A>` stands for.
 pub(crate) fn spelled_byte(token: &str) -> Option<u8> {
     let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
@@ -118,17 +102,17 @@ pub(crate) fn spelled_byte(token: &str) -> Option<u8> {
     u8::from_str_radix(digits, 16).ok()
 }
 
-fn append_bytes(entry: &Entry, spelling: Spelling, out: &mut Vec<u8>) {
-    match (entry.kind, spelling) {
-        (TokenKind::Unused, _) if entry.text.starts_with("[PAD") => {}
-        (TokenKind::Byte, _) => out.extend(spelled_byte(&entry.text)),
-        (TokenKind::Control | TokenKind::Unknown, _) => out.extend(entry.text.as_bytes()),
-        (_, Spelling::Spaces) => out.extend(entry.text.replace('▁', " ").as_bytes()),
-        (TokenKind::Normal, Spelling::ByteLevel) => match byte_alphabet::bytes(&entry.text) {
+fn append_bytes(text: &str, kind: TokenKind, spelling: Spelling, out: &mut Vec<u8>) {
+    match (kind, spelling) {
+        (TokenKind::Unused, _) if text.starts_with("[PAD") => {}
+        (TokenKind::Byte, _) => out.extend(spelled_byte(text)),
+        (TokenKind::Control | TokenKind::Unknown, _) => out.extend(text.as_bytes()),
+        (_, Spelling::Spaces) => out.extend(text.replace('▁', " ").as_bytes()),
+        (TokenKind::Normal, Spelling::ByteLevel) => match byte_alphabet::bytes(text) {
             Some(bytes) => out.extend(bytes),
-            None => out.extend(entry.text.as_bytes()),
+            None => out.extend(text.as_bytes()),
         },
-        (_, Spelling::ByteLevel) => out.extend(entry.text.as_bytes()),
+        (_, Spelling::ByteLevel) => out.extend(text.as_bytes()),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{BYTE_LEVEL, GgufVocabulary, NORMALIZERS, SCORES};
 use crate::TextError;
 use crate::pre::Pre;
 use crate::tokenizer::{Origin, Tokenizer};
-use crate::vocabulary::{Entry, SpacePrefix, Spelling, TokenKind, padding_name};
+use crate::vocabulary::{SpacePrefix, Spelling, TokenKind, padding_name};
 
 /// Where messages say the trouble is.
 const FILE: &str = "tokenizer.json";
@@ -36,9 +36,9 @@ pub(crate) fn describe(tokenizer: &Tokenizer, n_vocab: usize) -> Result<GgufVoca
 }
 
 fn with_tokens(mut described: GgufVocabulary, tokenizer: &Tokenizer) -> GgufVocabulary {
-    let entries = tokenizer.vocabulary.entries();
-    described.tokens = entries.iter().map(|entry| entry.text.to_string()).collect();
-    described.kinds = entries.iter().map(|entry| entry.kind).collect();
+    let tokens = || tokenizer.vocabulary.tokens.iter();
+    described.tokens = tokens().map(|(_, text, _)| text.into()).collect();
+    described.kinds = tokens().map(|(.., kind)| kind).collect();
     described
 }
 
@@ -80,12 +80,12 @@ fn scores(
     described.pre = Some("default".into());
     described.add_space_prefix = Some(tokenizer.vocabulary.space_prefix != SpacePrefix::Never);
     let scores = scores_by_token(merges)?;
-    let score = |entry: &Entry| match entry.kind {
-        TokenKind::Normal => scores.get(&*entry.text).copied().unwrap_or(NO_SCORE),
+    let score = |(_, text, kind)| match kind {
+        TokenKind::Normal => scores.get(text).copied().unwrap_or(NO_SCORE),
         TokenKind::Byte => 0.0,
         _ => NO_SCORE,
     };
-    described.scores = tokenizer.vocabulary.entries().iter().map(score).collect();
+    described.scores = tokenizer.vocabulary.tokens.iter().map(score).collect();
     for (text, kind) in described.tokens.iter_mut().zip(&described.kinds) {
         if *kind == TokenKind::UserDefined {
             *text = text.replace('▁', " ");

@@ -1,6 +1,7 @@
 //! From the files of a folder to a tokenizer.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -12,11 +13,12 @@ use super::tokenizer_json::{AddedToken, TokenizerJson};
 use super::{HuggingFaceFiles, TOKENIZER, steps};
 use crate::TextError;
 use crate::added::{Added, Finder};
-use crate::bpe::{BpeParts, ids_by_text};
+use crate::bpe::BpeParts;
 use crate::error::shown;
 use crate::special::Frame;
 use crate::tokenizer::{Merger, Origin, Tokenizer};
-use crate::vocabulary::{Entry, MOST_TOKENS, Spelling, TokenKind, Vocabulary, padding_name, spelled_byte};
+use crate::tokens::Tokens;
+use crate::vocabulary::{MOST_TOKENS, Spelling, TokenKind, Vocabulary, padding_name, spelled_byte};
 
 /// Builds the tokenizer.
 pub(crate) fn build(files: &HuggingFaceFiles<'_>) -> Result<Tokenizer, TextError> {
@@ -24,14 +26,13 @@ pub(crate) fn build(files: &HuggingFaceFiles<'_>) -> Result<Tokenizer, TextError
     let configs = Configs::parse(files)?;
     steps::check(&json.normalizer, &json.pre_tokenizer)?;
     let spelling = steps::spelling(&json.decoder)?;
-    let entries = entries(&json, spelling)?;
-    let ids = ids_by_text(&entries);
-    let special = configs.special(&ids);
-    let ends = in_range(special.ends(&configs.ends(), &entries), entries.len());
+    let tokens = tokens(&json, spelling)?;
+    let special = configs.special(&tokens);
+    let ends = in_range(special.ends(&configs.ends(), &tokens), tokens.len());
     let frame = configs.frame(steps::frame(&json.post_processor)?, &special);
-    check_frame(&frame, entries.len())?;
+    check_frame(&frame, tokens.len())?;
     let merges = json.model.take_merges()?;
-    let bpe = bpe_parts(&json, merges.clone()).build(&entries, TOKENIZER, "model.merges")?;
+    let bpe = bpe_parts(&json, merges.clone()).build(&tokens, TOKENIZER, "model.merges")?;
     let normalizer: Option<NormalizerWrapper> = step(&json.normalizer, "normalizer")?;
     let (raw, normalized) = finders(json.added_tokens, normalizer.as_ref())?;
     let space_prefix = steps::space_prefix(&json.normalizer, &json.pre_tokenizer);
@@ -51,12 +52,12 @@ pub(crate) fn build(files: &HuggingFaceFiles<'_>) -> Result<Tokenizer, TextError
             ignore_merges: json.model.ignore_merges,
             merges,
         },
-        vocabulary: Arc::new(Vocabulary::new(entries, spelling, space_prefix)),
+        vocabulary: Arc::new(Vocabulary::new(tokens, spelling, space_prefix)),
     })
 }
 
 /// Tokens by id: the model's and the added ones. Ids between that have none are rows without meaning.
-fn entries(json: &TokenizerJson, spelling: Spelling) -> Result<Vec<Entry>, TextError> {
+fn tokens(json: &TokenizerJson, spelling: Spelling) -> Result<Tokens, TextError> {
     let added: HashMap<u32, &AddedToken> = json.added_tokens.iter().map(|token| (token.id, token)).collect();
     let own = json.model.vocab.iter().map(|(text, &id)| (id, text));
     let all: Vec<(u32, &String)> =
@@ -78,18 +79,18 @@ fn entries(json: &TokenizerJson, spelling: Spelling) -> Result<Vec<Entry>, TextE
             _ => {}
         }
     }
-    let entries: Vec<Entry> = texts
-        .into_iter()
-        .enumerate()
-        .map(|(id, text)| match (text, u32::try_from(id).ok().and_then(|id| added.get(&id))) {
-            (Some(text), token) => {
-                Entry { text: text.into(), kind: kind(text, token.copied(), json, spelling) }
-            }
-            (None, _) => Entry { text: padding_name(id).into(), kind: TokenKind::Unused },
-        })
-        .collect();
-    check_unique(&entries)?;
-    Ok(entries)
+    let mut tokens = Tokens::with_capacity(n_vocab);
+    for (id, text) in (0..).zip(texts) {
+        let (text, kind) = match text {
+            Some(text) => (text.into(), kind(text, added.get(&id).copied(), json, spelling)),
+            None => (Cow::from(padding_name(id as usize)), TokenKind::Unused),
+        };
+        if !tokens.push(&text, kind) {
+            let found = format!("`{}` again as token {id}", shown(&text));
+            return Err(TextError::malformed(TOKENIZER, "added_tokens", found, "one id per token"));
+        }
+    }
+    Ok(tokens)
 }
 
 fn kind(text: &str, added: Option<&AddedToken>, json: &TokenizerJson, spelling: Spelling) -> TokenKind {
@@ -99,17 +100,6 @@ fn kind(text: &str, added: Option<&AddedToken>, json: &TokenizerJson, spelling: 
         None if spelling == Spelling::Spaces && spelled_byte(text).is_some() => TokenKind::Byte,
         None if json.model.unk_token.as_deref() == Some(text) => TokenKind::Unknown,
         None => TokenKind::Normal,
-    }
-}
-
-fn check_unique(entries: &[Entry]) -> Result<(), TextError> {
-    let mut seen = HashSet::with_capacity(entries.len());
-    match entries.iter().enumerate().find(|(_, entry)| !seen.insert(&*entry.text)) {
-        None => Ok(()),
-        Some((id, entry)) => {
-            let found = format!("`{}` again as token {id}", shown(&entry.text));
-            Err(TextError::malformed(TOKENIZER, "added_tokens", found, "one id per token"))
-        }
     }
 }
 

@@ -1,12 +1,11 @@
 //! Which tokens have a role, and the chat templates: the smaller files of a folder.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
 use super::{CONFIG, HuggingFaceFiles};
 use crate::TextError;
 use crate::special::{Frame, SpecialIds};
+use crate::tokens::Tokens;
 
 /// The smaller files, parsed. Absent ones are null.
 pub(super) struct Configs {
@@ -25,8 +24,8 @@ impl Configs {
     }
 
     /// Tokens with a role: by name in the tokenizer's configuration, else by id in the model's.
-    pub(super) fn special(&self, ids: &HashMap<&str, u32>) -> SpecialIds {
-        let named = |role: &str| ids.get(text(&self.tokenizer[format!("{role}_token")])?).copied();
+    pub(super) fn special(&self, tokens: &Tokens) -> SpecialIds {
+        let named = |role: &str| tokens.id(text(&self.tokenizer[format!("{role}_token")])?);
         let found = |role: &str| named(role).or_else(|| self.listed(&format!("{role}_token_id")).next());
         SpecialIds {
             bos: found("bos"),
