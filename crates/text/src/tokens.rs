@@ -80,3 +80,29 @@ impl fmt::Debug for Tokens {
         write!(f, "{} tokens", self.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_texts_find_each_other() {
+        let mut tokens = Tokens::with_capacity(0);
+        let texts: Vec<String> = (0..1000).map(|i| format!("token {i}")).collect();
+        assert!(texts.iter().all(|text| tokens.push(text, TokenKind::Normal)));
+        assert!(!tokens.push("token 7", TokenKind::Control), "no two have one text");
+        assert!(tokens.push("", TokenKind::Control) && !tokens.push("", TokenKind::Control));
+        assert_eq!(
+            (tokens.len(), tokens.id("token"), tokens.text(1001), tokens.kind(1001)),
+            (1001, None, None, None)
+        );
+        assert_eq!(
+            (tokens.text(1000), tokens.kind(1000), tokens.id("")),
+            (Some(""), Some(TokenKind::Control), Some(1000))
+        );
+        for (id, text, kind) in tokens.iter().take(1000) {
+            assert_eq!((tokens.id(text), tokens.text(id), kind), (Some(id), Some(text), TokenKind::Normal));
+            assert_eq!(text, texts[id as usize]);
+        }
+    }
+}

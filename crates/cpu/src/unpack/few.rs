@@ -78,21 +78,21 @@ impl<const ROWS: usize> Groups<ROWS> {
     };
 }
 
-/// The rows' inputs to some groups.
+/// The rows' inputs to a block.
 #[derive(Clone, Copy)]
-struct Inputs<'a, const ROWS: usize> {
+struct BlockInputs<'a, const ROWS: usize> {
     q: &'a [[[i8; 4]; ROWS]],
     scales: &'a [[f32; ROWS]],
     sums: &'a [[f32; ROWS]],
     scaled_sums: &'a [[f32; ROWS]],
 }
 
-impl<'a, const ROWS: usize> Inputs<'a, ROWS> {
+impl<'a, const ROWS: usize> BlockInputs<'a, ROWS> {
     /// Those to block `b`, of a length that compilers know: no group of it needs a check of bounds.
     #[inline(always)]
     fn block<P: Packing>(x: &Tile<'a>, b: usize) -> Self {
         let n_groups = P::LEN / P::FORM.group;
-        Inputs {
+        BlockInputs {
             q: &x.q.as_chunks().0[b * (P::LEN / 4)..][..P::LEN / 4],
             scales: &x.scales.as_chunks().0[b * (P::LEN / 32)..][..P::LEN / 32],
             sums: &x.sums.as_chunks().0[b * n_groups..][..n_groups],
@@ -102,9 +102,9 @@ impl<'a, const ROWS: usize> Inputs<'a, ROWS> {
 
     /// Those to a group of the block.
     #[inline(always)]
-    fn group<P: Packing>(self, g: usize) -> Group<'a, ROWS> {
+    fn group<P: Packing>(self, g: usize) -> GroupInputs<'a, ROWS> {
         let n = P::FORM.group;
-        Group {
+        GroupInputs {
             q: &self.q[g * (n / 4)..][..n / 4],
             scales: &self.scales[g * n / 32],
             sums: &self.sums[g],
@@ -115,7 +115,7 @@ impl<'a, const ROWS: usize> Inputs<'a, ROWS> {
 
 /// The rows' inputs to one group.
 #[derive(Clone, Copy)]
-struct Group<'a, const ROWS: usize> {
+struct GroupInputs<'a, const ROWS: usize> {
     q: &'a [[[i8; 4]; ROWS]],
     scales: &'a [f32; ROWS],
     sums: &'a [f32; ROWS],
@@ -133,7 +133,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
         mut acc: [L::F; ROWS],
         groups: &mut Groups<ROWS>,
     ) -> [L::F; ROWS] {
-        let inputs = Inputs::block::<P>(&self.rows.x, b);
+        let inputs = BlockInputs::block::<P>(&self.rows.x, b);
         let n_groups = P::LEN / P::FORM.group;
         P::scales(l, blocks, &mut groups.scales, &mut groups.minima);
         for unit in 0..n_groups / P::UNIT {
@@ -181,7 +181,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
 fn without_bias<L: Lanes, P: Packing, const ROWS: usize>(
     l: L,
     sums: [L::I; ROWS],
-    x: Group<'_, ROWS>,
+    x: GroupInputs<'_, ROWS>,
 ) -> [L::F; ROWS] {
     let bias = match P::FORM.range {
         Range::Signed => L::WIDE_BIAS,
@@ -205,7 +205,7 @@ fn links<L: Lanes, P: Packing, const ROWS: usize>(
     groups: &Groups<ROWS>,
     g: usize,
     sums: [L::F; ROWS],
-    x: Group<'_, ROWS>,
+    x: GroupInputs<'_, ROWS>,
     mut acc: [L::F; ROWS],
 ) -> [L::F; ROWS] {
     let (scales, minima) = (l.load(&groups.scales[g].0), l.load(&groups.minima[g].0));
@@ -222,7 +222,7 @@ fn links<L: Lanes, P: Packing, const ROWS: usize>(
 struct Dot<'a, L: Lanes, P, const ROWS: usize> {
     l: L,
     /// Of each group.
-    x: [Group<'a, ROWS>; MAX_UNIT],
+    x: [GroupInputs<'a, ROWS>; MAX_UNIT],
     /// Of each group: what has not been widened yet, and what has.
     partial: [[L::P; ROWS]; MAX_UNIT],
     sums: [[L::I; ROWS]; MAX_UNIT],
