@@ -10,7 +10,7 @@ const PER_CHOICE: u64 = 4 + 4 + 4 + 8;
 /// Stack, kernels' scratch and what the allocator keeps for it, of a thread.
 const PER_THREAD: u64 = 192 << 10;
 /// Code that runs later than the plan is made, small buffers, the allocator's spare.
-const RESERVE: u64 = 3 << 19;
+const RESERVE: u64 = 1 << 21;
 
 /// Sizes of everything but weights.
 pub(crate) struct Demand {
