@@ -38,8 +38,9 @@ const NARROW: [usize; 2] = [256, 128];
 const CONTEXT_SHARE: u64 = 4;
 /// The context of the smallest budget, where nobody asked for one.
 const LEAST_CONTEXT: usize = 512;
-/// A process does not hold as much each time it is started. The least budget that is told leaves room for that.
-const HELD_VARIES: u64 = 1 << 19;
+/// A process does not hold as much each time it is started, nor as much for each command. The least budget that is told leaves
+/// room for that.
+const HELD_VARIES: u64 = 3 << 19;
 
 /// What is to be planned.
 #[derive(Clone, Copy, Debug)]
