@@ -137,10 +137,11 @@ fn prompts_of_a_batch_keep_their_room() {
             }
             Ok(())
         };
-        engine.complete_together((0..3).map(request), 2, &Cancel::default(), tell).unwrap();
+        engine.complete_together((0..5).map(request), 4, &Cancel::default(), tell).unwrap();
         all
     };
-    let of = |memory| Options { sessions: 2, chunk: Some(64), ..options(memory) };
+    // So many that their keys and values make the context shorter with the least budget.
+    let of = |memory| Options { sessions: 4, chunk: Some(64), ..options(memory) };
     let wanted = complete(&Engine::open(&model(), of(None)).unwrap(), false);
     let engine = Engine::open(&model(), of(Some(1 << 30))).unwrap();
     let whole = engine.context();
