@@ -118,10 +118,8 @@ pub(crate) fn run(pool: &mut Pool, scratch: &[Mutex<Scratch>], products: &[Multi
         let i = ends.partition_point(|end| *end <= task);
         let task = task - if i == 0 { 0 } else { ends[i - 1] };
         let n = products[i].tiles_per_task(threads);
-        for tile in task * n..products[i].n_tiles().min((task + 1) * n) {
-            // SAFETY: each tile of each product is in one task.
-            unsafe { products[i].tile(tile, &mut scratch) };
-        }
+        // SAFETY: each tile of each product is in one task.
+        unsafe { products[i].tiles(task * n..products[i].n_tiles().min((task + 1) * n), &mut scratch) };
     });
 }
 
@@ -146,25 +144,52 @@ impl Multiply<'_> {
     }
 
     /// # Safety
-    /// No other task computes this tile, and nobody uses its columns of `out`.
-    unsafe fn tile(&self, tile: usize, scratch: &mut Scratch) {
+    /// No other task computes these tiles, and nobody uses their columns of `out`.
+    unsafe fn tiles(&self, tiles: Range<usize>, scratch: &mut Scratch) {
         let n = self.tile_channels();
-        let channels = tile * n..self.matrix.n_out.min((tile + 1) * n);
+        let n_out = self.matrix.n_out;
+        let channels = |tiles: Range<usize>| tiles.start * n..n_out.min(tiles.end * n);
         // SAFETY: by the caller.
         unsafe {
             match self.rows {
-                Rows::Integers(x) => self.integer_tile(channels, x, scratch),
-                Rows::Floats(x) => self.float_tile(channels, x, scratch),
+                Rows::Integers(x) if self.matrix.layout == Layout::Panels && x.are_few() => {
+                    self.few_rows(channels(tiles), x);
+                }
+                Rows::Integers(x) => {
+                    tiles.for_each(|tile| self.integer_tile(channels(tile..tile + 1), x, scratch));
+                }
+                Rows::Floats(x) => {
+                    tiles.for_each(|tile| self.float_tile(channels(tile..tile + 1), x, scratch));
+                }
             }
         }
+    }
+
+    /// How the matrix's integers are read; `x` has as many inputs as it.
+    fn unpacker(&self, x: &Activations) -> &'static Unpacker {
+        assert_eq!(x.n_in(), self.matrix.n_in, "inputs of a matrix");
+        Unpacker::of(self.matrix.block_type).expect("a quantized type")
+    }
+
+    /// Few rows, multiplied as the weights are unpacked.
+    ///
+    /// # Safety
+    /// These columns of `out` are the present task's alone.
+    unsafe fn few_rows(&self, channels: Range<usize>, x: &Activations) {
+        let &Matrix { block_type, n_in, n_out, ref blocks, .. } = self.matrix;
+        let channel_bytes = block_type.bytes_for(n_in);
+        let bytes = &blocks[channels.start * channel_bytes..];
+        let bytes = &bytes[..channels.len().next_multiple_of(CHANNELS) * channel_bytes];
+        let rows = FewRows { bytes, x, channels, out: self.out, n_out, end: self.end };
+        // SAFETY: by the caller.
+        unsafe { (self.unpacker(x).few)(self.isa, rows) };
     }
 
     /// # Safety
     /// These columns of `out` are the present task's alone.
     unsafe fn integer_tile(&self, channels: Range<usize>, x: &Activations, scratch: &mut Scratch) {
-        let &Matrix { block_type, n_in, n_out, layout, .. } = self.matrix;
-        let unpacker = Unpacker::of(block_type).expect("a quantized type");
-        assert_eq!(x.n_in(), n_in, "inputs of a matrix");
+        let &Matrix { n_in, n_out, .. } = self.matrix;
+        let unpacker = self.unpacker(x);
         for first in (0..n_in).step_by(SPAN) {
             let n = SPAN.min(n_in - first);
             let target = Target {
@@ -176,33 +201,8 @@ impl Multiply<'_> {
                 end: (first + n == n_in).then_some(self.end),
             };
             // SAFETY: by the caller.
-            unsafe {
-                if layout == Layout::Panels && x.are_few() {
-                    self.few_rows(unpacker, x, first, n, target);
-                } else {
-                    self.rows(unpacker, x, first, n, target, &mut scratch.panel);
-                }
-            }
+            unsafe { self.rows(unpacker, x, first, n, target, &mut scratch.panel) };
         }
-    }
-
-    /// One span of few rows, multiplied as the weights are unpacked.
-    ///
-    /// # Safety
-    /// The target's columns are the present task's alone.
-    unsafe fn few_rows(
-        &self,
-        unpacker: &Unpacker,
-        x: &Activations,
-        first: usize,
-        n: usize,
-        target: Target<'_>,
-    ) {
-        let (width, n_rows) = (x.width(), x.n_rows());
-        let x = x.tile(0, first, n, unpacker.form.group);
-        let bytes = self.panel(target.channel, first, n);
-        // SAFETY: by the caller.
-        unsafe { (unpacker.few)(self.isa, FewRows { bytes, x, width, n_rows, target }) };
     }
 
     /// One span of all rows, multiplied with weights that are unpacked first.

@@ -4,31 +4,33 @@ use std::marker::PhantomData;
 
 use super::blocks::{Blocks, PanelBlocks};
 use super::{MAX_GROUPS, MAX_UNIT, Packing, Sink};
-use crate::activations::Tile;
+use crate::activations::{Activations, Tile};
 use crate::body::integer_product::four;
-use crate::body::target::Target;
+use crate::body::target::{End, Target};
+use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::lanes::{Floats, Job, Lanes};
-use crate::panel::{CHANNELS, Range};
+use crate::panel::{CHANNELS, Range, SPAN};
 
-/// One span of sixteen channels, and of the only tile of rows.
+/// Some channels, from a multiple of sixteen on, and the only tile of rows.
 pub(crate) struct FewRows<'a> {
-    /// Rearranged blocks.
+    /// Their rearranged blocks.
     pub(crate) bytes: &'a [u8],
-    pub(crate) x: Tile<'a>,
-    /// The tile's rows, and how many of them there are.
-    pub(crate) width: usize,
-    pub(crate) n_rows: usize,
-    /// Where the values go.
-    pub(crate) target: Target<'a>,
+    /// In one tile.
+    pub(crate) x: &'a Activations,
+    pub(crate) channels: std::ops::Range<usize>,
+    /// `[n_rows, n_out]`, of which the channels' columns are written.
+    pub(crate) out: Disjoint<'a, f32>,
+    pub(crate) n_out: usize,
+    pub(crate) end: End<'a>,
 }
 
-/// Multiplies sixteen channels of a span with the rows.
+/// Multiplies the channels with the rows.
 ///
 /// # Safety
-/// The target's columns are the present task's alone.
+/// The channels' columns are the present task's alone.
 pub(super) unsafe fn multiply<P: Packing>(isa: Isa, rows: FewRows<'_>) {
-    match rows.width {
+    match rows.x.width() {
         1 => isa.run(Multiply::<P, 1> { rows, of: PhantomData }),
         2 => isa.run(Multiply::<P, 2> { rows, of: PhantomData }),
         4 => isa.run(Multiply::<P, 4> { rows, of: PhantomData }),
@@ -51,13 +53,42 @@ impl<P: Packing, const ROWS: usize> Job for Multiply<'_, P, ROWS> {
             unreachable!("{ROWS} rows, for which there are no registers");
         }
         let mut groups = Groups::ZERO;
-        let mut acc = [l.splat(0.0); ROWS];
-        for (b, bytes) in self.rows.bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
-            acc = self.block(l, &PanelBlocks { bytes }, b, acc, &mut groups);
+        let FewRows { bytes, channels, .. } = &self.rows;
+        let channel_bytes = self.rows.x.n_in() / P::LEN * P::BYTES;
+        for (first, bytes) in
+            channels.clone().step_by(CHANNELS).zip(bytes.chunks_exact(CHANNELS * channel_bytes))
+        {
+            self.tile(l, first, bytes, &mut groups);
         }
-        for r in 0..self.rows.n_rows.min(ROWS) {
-            // SAFETY: the columns are this task's alone (`multiply`'s contract).
-            unsafe { self.rows.target.put(l, r, acc[r]) };
+    }
+}
+
+impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
+    /// Sixteen channels, or what is left of them from `first` on: span after span.
+    #[inline(always)]
+    fn tile<L: Lanes>(&self, l: L, first: usize, bytes: &[u8], groups: &mut Groups<ROWS>) {
+        let FewRows { x, channels, out, n_out, end, .. } = &self.rows;
+        let n_blocks = x.n_in() / P::LEN;
+        for start in (0..n_blocks).step_by(SPAN / P::LEN) {
+            let end_block = n_blocks.min(start + SPAN / P::LEN);
+            let tile = x.tile(0, start * P::LEN, (end_block - start) * P::LEN, P::FORM.group);
+            let bytes = &bytes[start * CHANNELS * P::BYTES..end_block * CHANNELS * P::BYTES];
+            let mut acc = [l.splat(0.0); ROWS];
+            for (b, bytes) in bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
+                acc = self.block(l, &PanelBlocks { bytes }, BlockInputs::block::<P>(&tile, b), acc, groups);
+            }
+            let target = Target {
+                out: *out,
+                n_out: *n_out,
+                channel: first,
+                n_channels: CHANNELS.min(channels.end - first),
+                first: start == 0,
+                end: (end_block == n_blocks).then_some(*end),
+            };
+            for r in 0..x.n_rows().min(ROWS) {
+                // SAFETY: the columns are this task's alone (`multiply`'s contract).
+                unsafe { target.put(l, r, acc[r]) };
+            }
         }
     }
 }
@@ -129,11 +160,10 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
         &self,
         l: L,
         blocks: &impl Blocks,
-        b: usize,
+        inputs: BlockInputs<'_, ROWS>,
         mut acc: [L::F; ROWS],
         groups: &mut Groups<ROWS>,
     ) -> [L::F; ROWS] {
-        let inputs = BlockInputs::block::<P>(&self.rows.x, b);
         let n_groups = P::LEN / P::FORM.group;
         P::scales(l, blocks, &mut groups.scales, &mut groups.minima);
         for unit in 0..n_groups / P::UNIT {
