@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use dewdrop_backend::{Cut, Op, Origin, Program, Section};
 use dewdrop_cpu::{activation_bytes, moved_bytes};
+use dewdrop_store::system::page_bytes;
 use dewdrop_store::{Place, Placement, WeightSource, pinned_len, staging_len};
 
 /// The staging slots of a plan: one in use, and two that fill meanwhile.
@@ -16,8 +17,6 @@ const LARGE: u64 = 16 << 20;
 pub(crate) const SMALL: u64 = 1 << 20;
 /// Slots take about this share of the room.
 const STAGING_SHARE: u64 = 4;
-/// Reads are whole pages.
-const PAGE_BYTES: u64 = 4096;
 
 /// To how many bytes sections are cut where there is so much room for weights and activations.
 pub(crate) fn section_bytes(room: u64) -> u64 {
@@ -131,7 +130,7 @@ impl Units {
         let streamed = self.sizes.iter().zip(&places).filter(|(_, place)| **place == Place::Streamed);
         let (n_streamed, slot) = (streamed.clone().count(), streamed.map(|(size, _)| size.staging).max());
         let rows = self.table().filter(|&table| places[table] == Place::Rows);
-        let most = self.row_pages() * PAGE_BYTES * n_rows as u64;
+        let most = self.row_pages() * page_bytes() as u64 * n_rows as u64;
         let row_bytes = rows.map_or(0, |table| most.min(self.sizes[table].pinned));
         // Nothing is gained by slots for more than a whole round.
         let n_slots = n_slots.min(n_streamed);
@@ -144,7 +143,7 @@ impl Units {
             let source = &self.sources[table][0];
             source.info.block_type.bytes_for(source.shape[1]) as u64
         });
-        row.div_ceil(PAGE_BYTES) + 1
+        row.div_ceil(page_bytes() as u64) + 1
     }
 
     /// Pins units up to `room`, spread evenly over the bytes of a round, so that the disk's work and the computer's

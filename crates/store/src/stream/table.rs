@@ -6,10 +6,10 @@ use std::sync::Arc;
 use dewdrop_backend::Blocks;
 use dewdrop_format::TensorInfo;
 
-use super::PAGE;
 use super::layout::Extent;
 use super::region::Part;
 use super::transfers::{Failure, TransferId, Transfers};
+use crate::system::page_bytes;
 use crate::{Checkpoint, StoreError, WeightSource};
 
 /// Addresses for a whole table. Pages of it are read where tokens need them; all others stay empty and take no memory.
@@ -23,6 +23,8 @@ pub(crate) struct Table {
     lead: usize,
     len: usize,
     row_bytes: usize,
+    /// Bytes of a page: reading less would take no less memory.
+    page: usize,
     /// Pages that have been read.
     present: BTreeSet<usize>,
     /// Those of them that are to be compared with checksums: each page is when it comes for the first time.
@@ -47,22 +49,23 @@ enum Memory {
 impl Table {
     /// `most_bytes`: of pages kept for passes to come.
     pub(crate) fn new(source: &WeightSource, most_bytes: usize) -> Result<Self, StoreError> {
-        let info = &source.info;
-        let offset = info.offset / PAGE as u64 * PAGE as u64;
+        let (info, page) = (&source.info, page_bytes());
+        let offset = info.offset / page as u64 * page as u64;
         let lead = (info.offset - offset) as usize;
         let len = info.len as usize;
-        let total = (lead + len).next_multiple_of(PAGE);
+        let total = (lead + len).next_multiple_of(page);
         let part = Part::sparse(total).map_err(|source| StoreError::Memory { len: total, source })?;
-        let (row_bytes, most_pages) = (info.block_type.bytes_for(source.shape[1]), most_bytes / PAGE);
+        let (row_bytes, most_pages) = (info.block_type.bytes_for(source.shape[1]), most_bytes / page);
         Ok(Table {
             file: info.file,
             offset,
             lead,
             len,
             row_bytes,
+            page,
             present: BTreeSet::new(),
             unchecked: BTreeSet::new(),
-            checked: vec![false; total / PAGE],
+            checked: vec![false; total / page],
             most_pages,
             is_filled: false,
             memory: Memory::Idle(part),
@@ -83,7 +86,7 @@ impl Table {
         let mut wanted: BTreeSet<usize> = tokens.into_iter().flat_map(|token| self.pages(token)).collect();
         if !std::mem::replace(&mut self.is_filled, true) {
             let n_more = self.most_pages.saturating_sub(wanted.len());
-            let all = 0..(self.lead + self.len).div_ceil(PAGE);
+            let all = 0..(self.lead + self.len).div_ceil(self.page);
             let more: Vec<usize> = all.filter(|page| !wanted.contains(page)).take(n_more).collect();
             wanted.extend(more);
         }
@@ -95,9 +98,9 @@ impl Table {
         let missing: BTreeSet<usize> = wanted.difference(&self.present).copied().collect();
         let extent = |pages: std::ops::Range<usize>| Extent {
             file: self.file,
-            offset: self.offset + (pages.start * PAGE) as u64,
-            len: pages.len() * PAGE,
-            at: pages.start * PAGE,
+            offset: self.offset + (pages.start * self.page) as u64,
+            len: pages.len() * self.page,
+            at: pages.start * self.page,
         };
         let extents: Vec<Extent> = runs(&missing).into_iter().map(extent).collect();
         self.memory = Memory::Arriving(transfers.start(part, &extents, true));
@@ -130,8 +133,8 @@ impl Table {
         rows: &[u8],
     ) -> Result<(), StoreError> {
         for pages in runs(&self.unchecked) {
-            let start = (pages.start * PAGE).saturating_sub(self.lead);
-            let end = (pages.end * PAGE - self.lead).min(self.len);
+            let start = (pages.start * self.page).saturating_sub(self.lead);
+            let end = (pages.end * self.page - self.lead).min(self.len);
             let part = TensorInfo { offset: info.offset + start as u64, ..info.clone() };
             if let Err(error) = checkpoint.check_sums(&part, &rows[start..end]) {
                 self.forget();
@@ -175,7 +178,7 @@ impl Table {
             return 0..0;
         }
         let start = self.lead + start;
-        start / PAGE..(start + self.row_bytes).div_ceil(PAGE)
+        start / self.page..(start + self.row_bytes).div_ceil(self.page)
     }
 }
 

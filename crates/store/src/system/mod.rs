@@ -1,5 +1,5 @@
-//! What the operating system says about memory, where it has to be asked by calls: macOS and Windows. Linux writes it into
-//! files, which need none of this.
+//! What the operating system says about memory, where it has to be asked by calls: macOS and Windows. Linux writes most of
+//! it into files.
 
 #[cfg(target_os = "macos")]
 #[path = "macos.rs"]
@@ -25,6 +25,16 @@ pub fn held() -> Option<Held> {
     None
 }
 
+/// Bytes of the pages that memory comes in: 4 KiB on most machines, 16 on Apple's, up to 64 on others with ARM processors.
+pub fn page_bytes() -> usize {
+    #[cfg(unix)]
+    // SAFETY: the call takes no memory of ours; it yields -1 where it does not know.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    #[cfg(not(unix))]
+    let page = 0;
+    usize::try_from(page).unwrap_or(0).max(4096)
+}
+
 /// Bytes of memory that nobody needs; none as with [`held`].
 pub fn spare() -> Option<u64> {
     #[cfg(any(target_os = "macos", windows))]
@@ -46,5 +56,6 @@ mod tests {
         } else {
             assert_eq!((held(), spare()), (None, None));
         }
+        assert!(page_bytes().is_power_of_two() && page_bytes() >= 4096);
     }
 }
