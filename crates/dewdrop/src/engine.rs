@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use dewdrop_backend::KvTypes;
 use dewdrop_engine::{Limits, Room, SharedCore};
 use dewdrop_store::Checkpoint;
 use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};
 
 use crate::options::CHUNK;
+use crate::plan::{Prediction, Speeds};
 use crate::prepared::InUse;
 use crate::{Error, Model, Options, Plan, Prepared, Session, Streaming, assemble};
 
@@ -58,8 +60,8 @@ impl Engine {
             Some(plan) => room(plan, options),
             None => Room { chunk: options.chunk.unwrap_or(CHUNK), ..Room::default() },
         };
-        // Where all fits and nobody set a budget, the files are run from their map, within what was planned for a session.
-        let plan = plan.filter(|plan| options.memory.is_some() || plan.streamed > 0);
+        // From the map, too, within what was planned for a session.
+        let plan = plan.filter(|plan| prepared.is_by_plan(plan));
         let (core, room) = match &plan {
             Some(plan) => (assemble::by_plan(checkpoint.clone(), plan, options)?, room),
             None => (
@@ -141,6 +143,11 @@ impl Engine {
         self.0.limits.context.min(self.0.core.room().context)
     }
 
+    /// What keys and values are kept as.
+    pub fn kv_types(&self) -> KvTypes {
+        self.0.prepared.options.kv_types()
+    }
+
     /// Who computes, for people: `cpu (avx2, 2 threads)`.
     pub fn backend_name(&self) -> String {
         self.0.backend_name.clone()
@@ -154,6 +161,13 @@ impl Engine {
     /// The memory budget at present, or what the system had to spare when nobody set one. None where it does not say.
     pub fn memory(&self) -> Option<u64> {
         self.plan().map(|plan| plan.budget).or_else(|| self.0.prepared.budget())
+    }
+
+    /// How fast it is to be run at present, after a prompt of so many tokens, by this machine's speeds at an earlier time.
+    /// None where there is no plan, or nobody measured them ([`Speeds::known_or_measured`]).
+    pub fn prediction(&self, n_prompt: usize) -> Option<Prediction> {
+        let (plan, speeds) = (self.plan()?, Speeds::known(&self.0.prepared)?);
+        Some(Prediction::new(&plan, &speeds, n_prompt))
     }
 
     /// What streaming has done so far; none where nothing is streamed.

@@ -50,7 +50,8 @@ impl Prepared {
     }
 
     /// Prepares the model of open files.
-    pub fn new(checkpoint: Checkpoint, options: Options) -> Result<Self, Error> {
+    pub fn new(checkpoint: impl Into<Arc<Checkpoint>>, options: Options) -> Result<Self, Error> {
+        let checkpoint = checkpoint.into();
         let model = recognize(&checkpoint)
             .map_err(|error| Error::Model { path: checkpoint.path().to_owned(), source: Box::new(error) })?;
         dewdrop_cpu::check_threads(options.n_threads())?;
@@ -58,7 +59,6 @@ impl Prepared {
         let context = context(&options, &model.descriptor)?;
         let language = Language::of(&checkpoint, &model.descriptor)?;
         checkpoint.forget_pages();
-        let checkpoint = Arc::new(checkpoint);
         Ok(Prepared { checkpoint, model, language, options, context, held: OnceLock::new() })
     }
 
@@ -131,6 +131,12 @@ impl Prepared {
     /// If the budget is too small.
     pub fn plan(&self, budget: u64) -> Result<Plan, TooSmall> {
         self.plan_with(&self.options, budget)
+    }
+
+    /// Whether such a plan is followed: where somebody set a budget, or not all weights fit. Otherwise the files are run
+    /// from their map.
+    pub fn is_by_plan(&self, plan: &Plan) -> bool {
+        self.options.memory.is_some() || plan.streamed > 0
     }
 
     /// Makes it ready to run.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use dewdrop::plan::Prediction;
 use dewdrop::{Engine, Stats, machine};
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ pub(crate) fn streaming(engine: &Engine, stats: &Stats) -> anyhow::Result<Option
     Ok(Some(format!(
         "weights {} resident, {} per pass from disk ({})\n\
          read {} at {}/s, waited for {:.0} % of the time\n\
-         peak memory planned {}, budget {}",
+         peak memory planned {}, budget {}\n{}",
         units::bytes(streaming.pinned_bytes),
         units::bytes(streaming.bytes_per_round),
         streaming.reader,
@@ -46,12 +47,26 @@ pub(crate) fn streaming(engine: &Engine, stats: &Stats) -> anyhow::Result<Option
         share(streaming.stalled.as_secs_f64()),
         units::bytes(plan.peak()),
         units::bytes(plan.budget),
+        in_words(engine.prediction(stats.prompt_tokens)),
     )))
 }
 
+/// What was predicted, as a line for people.
+fn in_words(prediction: Option<Prediction>) -> String {
+    let Some(prediction) = prediction else {
+        return "not predicted: `dewdrop plan` measures this machine".into();
+    };
+    format!(
+        "predicted {:.2} tokens/s, first token after {:.3} s",
+        prediction.tokens_per_second(),
+        prediction.first_token()
+    )
+}
+
 /// What streaming has done, as a member of a JSON record; null where nothing is streamed.
-pub(crate) fn streaming_json(engine: &Engine) -> anyhow::Result<Value> {
+pub(crate) fn streaming_json(engine: &Engine, stats: &Stats) -> anyhow::Result<Value> {
     let (Some(streaming), Some(plan)) = (engine.streaming()?, engine.plan()) else { return Ok(Value::Null) };
+    let prediction = engine.prediction(stats.prompt_tokens);
     Ok(json!({
         "budget_bytes": plan.budget,
         "planned_peak_bytes": plan.peak(),
@@ -60,6 +75,8 @@ pub(crate) fn streaming_json(engine: &Engine) -> anyhow::Result<Value> {
         "bytes_read": streaming.bytes_read,
         "stalled_seconds": streaming.stalled.as_secs_f64(),
         "reader": streaming.reader,
+        "predicted_tokens_per_second": prediction.map(|prediction| prediction.tokens_per_second()),
+        "predicted_time_to_first_token_seconds": prediction.map(|prediction| prediction.first_token()),
     }))
 }
 

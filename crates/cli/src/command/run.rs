@@ -153,7 +153,7 @@ fn record(arguments: &RunArguments, session: &mut Session, sampling: &Sampling) 
         "logprobs": sampling.logprobs.map(|_| tokens.iter().map(logprobs).collect::<Vec<_>>()),
         "timings": report::timings(stats),
         "peak_memory_bytes": machine::peak_memory(),
-        "streaming": report::streaming_json(session.engine())?,
+        "streaming": report::streaming_json(session.engine(), stats)?,
     }))?;
     Ok(())
 }

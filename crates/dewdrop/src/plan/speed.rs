@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use dewdrop_backend::Op;
 
 use super::Plan;
-use crate::Model;
 
 /// What a machine can do with some threads, measured.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,22 +35,27 @@ pub struct Prediction {
     pub read: f64,
     /// Seconds that it waits for its row of the embedding table, which comes after what is under way.
     pub row: f64,
-    /// Seconds from the start to the first token after a prompt, weights that stay read first.
-    pub first_token: f64,
+    /// Seconds that weights which stay take to arrive, once.
+    pub load: f64,
+    /// Seconds of the passes over a prompt.
+    pub prompt: f64,
 }
 
 impl Prediction {
-    /// Of a model that was planned for, with a prompt of `n_prompt` tokens.
-    pub fn new(plan: &Plan, model: &Model, speeds: &Speeds, n_prompt: usize) -> Self {
+    /// Of a plan, with a prompt of `n_prompt` tokens.
+    pub fn new(plan: &Plan, speeds: &Speeds, n_prompt: usize) -> Self {
         let read = plan.streamed as f64 / speeds.disk;
         let compute = plan.compute(speeds, 1);
         let row = plan.under_way_before_rows() as f64 / speeds.disk;
         let chunks = (0..n_prompt).step_by(plan.chunk).map(|start| plan.chunk.min(n_prompt - start));
-        // The first pass reads what stays as well.
         let load = plan.resident as f64 / speeds.disk;
-        let passes = chunks.map(|n_rows| (row + plan.compute(speeds, n_rows)).max(read));
-        debug_assert_eq!(model.program.n_vocab, plan.weights.cut.program.n_vocab, "the model planned for");
-        Prediction { compute, read, row, first_token: load + passes.sum::<f64>() }
+        let prompt = chunks.map(|n_rows| (row + plan.compute(speeds, n_rows)).max(read)).sum();
+        Prediction { compute, read, row, load, prompt }
+    }
+
+    /// Seconds from the start to the first token after the prompt.
+    pub fn first_token(&self) -> f64 {
+        self.load + self.prompt
     }
 
     /// Tokens per second once the prompt is read.

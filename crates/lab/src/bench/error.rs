@@ -48,6 +48,11 @@ pub enum BenchError {
         "{asked} positions, but the model was made for at most {most} (ask for less depth or fewer tokens)"
     )]
     Context { asked: usize, most: usize },
+    /// More rows in a pass than the budget has room for.
+    #[error(
+        "{asked} rows, but the budget has room for {most} in a pass (ask for fewer rows, or give more memory)"
+    )]
+    Rows { asked: usize, most: usize },
     /// The fast backend and the oracle differ: no speed is worth telling then.
     #[error("the logits at position {position} differ from the oracle's (this is a bug: please report it)")]
     Differs { position: usize },

@@ -17,6 +17,7 @@ mod synthetic;
 mod work;
 
 use std::fmt;
+use std::time::Duration;
 
 pub use check::{Checked, check};
 pub use error::BenchError;
@@ -80,6 +81,19 @@ pub struct Figure {
     pub seconds: Vec<f64>,
     /// The time that the machine's limits leave at least.
     pub limit: f64,
+    /// What streaming did; none where nothing is streamed.
+    pub streamed: Option<Streamed>,
+}
+
+/// What streaming did in all repetitions of a test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Streamed {
+    /// Bytes that came from disk.
+    pub bytes_read: u64,
+    /// Time that whoever computes waited for them.
+    pub stalled: Duration,
+    /// Tokens per second that were predicted; none for prompts in narrower passes than were planned for.
+    pub predicted: Option<f64>,
 }
 
 impl Figure {
@@ -150,7 +164,7 @@ mod tests {
     #[test]
     fn figures_are_means_and_costs_medians() {
         let test = Test { kind: TestKind::Prompt, n_tokens: 12, depth: 0, chunk: 12 };
-        let figure = Figure { test, seconds: vec![1.0, 2.0, 3.0], limit: 1.5 };
+        let figure = Figure { test, seconds: vec![1.0, 2.0, 3.0], limit: 1.5, streamed: None };
         assert_eq!(figure.speeds(), [12.0, 6.0, 4.0]);
         assert!((figure.speed().0 - 22.0 / 3.0).abs() < 1e-12);
         assert!((figure.share() - 22.0 / 24.0).abs() < 1e-12);

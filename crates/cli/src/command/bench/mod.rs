@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use dewdrop::{Cancel, Checkpoint, Choice, Model, Options, built_in, machine, open_checkpoint, recognize};
+use dewdrop::{
+    Cancel, Checkpoint, Choice, Model, Options, Prepared, built_in, machine, open_checkpoint, recognize,
+};
 use dewdrop_lab::bench::{BenchError, Limits, Mixture, Rig, SHAPES, Shape, Synthetic, Test, TestKind, check};
 
 use self::record::{Measured, Records, Timed};
-use crate::arguments::{BUILT_IN, CacheArguments, positive};
+use crate::arguments::{BUILT_IN, CacheArguments, positive, size};
 use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, WrongUsage};
 use crate::output::note;
@@ -85,6 +87,11 @@ pub(crate) struct BenchArguments {
         value_parser = positive
     )]
     rows: Vec<usize>,
+
+    /// Most memory that the process may have while the model is timed, as in 2G or 512M; weights that do not fit are read
+    /// from disk in every pass [default: what the system has to spare]
+    #[arg(long, value_name = "SIZE", env = "DEWDROP_MEMORY", hide_env = true, value_parser = size)]
+    memory: Option<u64>,
 
     #[command(flatten)]
     cache: CacheArguments,
@@ -172,12 +179,18 @@ impl BenchArguments {
         let threads = limits.threads;
         let options = self.cache.of(Options {
             threads: Some(threads),
+            context: Some(self.most_positions()),
+            chunk: self.batch_size.iter().chain(&self.rows).max().copied(),
+            memory: self.memory,
             backend: Choice::Cpu { isa: Some(limits.isa.into()) },
             ..Options::default()
         });
         progress.step("comparing with the oracle");
         measured.checked = Some(check(checkpoint, model, &options)?);
-        let mut rig = Rig::new(checkpoint, model, &options, cancel.clone())?;
+        progress.step("making ready");
+        let prepared = Prepared::new(checkpoint.clone(), options)?;
+        let mut rig = Rig::new(prepared, cancel.clone())?;
+        measured.plans.extend(rig.engine().plan().map(|plan| Timed { threads, value: plan }));
         for test in self.tests() {
             progress.step(&test.to_string());
             let figure = rig.figure(test, self.repetitions, limits)?;
@@ -195,13 +208,19 @@ impl BenchArguments {
 
     /// An error if some of the tests do not fit the model's context: better before the first of them than after hours.
     fn check_context(&self, name: &str, model: &Model) -> anyhow::Result<()> {
-        let most = model.descriptor.context_len;
+        let (asked, most) = (self.most_positions(), model.descriptor.context_len);
+        if asked > most {
+            return Err(BenchError::Context { asked, most }).with_context(|| name.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Positions of the longest test.
+    fn most_positions(&self) -> usize {
         let tests = self.tests().into_iter().map(|test| test.depth + test.n_tokens);
         let costs = self.n_depth.iter().flat_map(|depth| self.rows.iter().map(move |n_rows| depth + n_rows));
-        match tests.chain(costs).max().filter(|asked| *asked > most) {
-            Some(asked) => Err(BenchError::Context { asked, most }).with_context(|| name.to_owned()),
-            None => Ok(()),
-        }
+        // A model is made ready by passes of one row, even if nothing is timed.
+        tests.chain(costs).max().unwrap_or(1)
     }
 
     fn report(&self, records: &Records) -> io::Result<()> {
@@ -252,7 +271,7 @@ impl BenchArguments {
         let n_models = self.model.len().max(self.synthetic.len() * self.types.len()).max(1);
         let n_threads = self.threads.len().max(1);
         let n_timed = self.tests().len() + self.rows.len() * self.n_depth.len();
-        (n_threads + n_models * (1 + n_threads * (1 + n_timed))) as u64
+        (n_threads + n_models * (1 + n_threads * (2 + n_timed))) as u64
     }
 
     fn write(&self, path: &Path) -> anyhow::Result<Outcome> {

@@ -1,6 +1,8 @@
 //! What was measured.
 
-use dewdrop::Checkpoint;
+use std::sync::Arc;
+
+use dewdrop::{Checkpoint, Plan};
 use dewdrop_lab::bench::{Checked, Cost, Figure, Limits};
 
 /// All that was measured.
@@ -26,6 +28,8 @@ pub(super) struct Measured {
     pub(super) n_weights: u64,
     /// None until it was compared with the oracle.
     pub(super) checked: Option<Checked>,
+    /// One for each number of threads, where a plan was followed.
+    pub(super) plans: Vec<Timed<Arc<Plan>>>,
     pub(super) figures: Vec<Timed<Figure>>,
     pub(super) costs: Vec<Timed<Cost>>,
 }
@@ -45,6 +49,7 @@ impl Measured {
             bytes: checkpoint.total_bytes(),
             n_weights: checkpoint.n_weights(),
             checked: None,
+            plans: Vec::new(),
             figures: Vec::new(),
             costs: Vec::new(),
         }

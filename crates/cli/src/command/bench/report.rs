@@ -1,8 +1,10 @@
 //! Figures as text, Markdown and JSON.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
-use dewdrop_lab::bench::{Checked, Cost, Figure, Limits, TestKind};
+use dewdrop::Plan;
+use dewdrop_lab::bench::{Checked, Cost, Figure, Limits, Streamed, TestKind};
 use serde_json::{Value, json};
 
 use super::record::{Measured, Records, Timed};
@@ -19,12 +21,18 @@ const COSTS: [&str; 7] = ["model", "threads", "depth", "rows", "ms", "of one row
 const COST_SIDES: [Side; 7] =
     [Side::Left, Side::Right, Side::Right, Side::Right, Side::Right, Side::Right, Side::Right];
 
+/// Columns of what streaming did.
+const STREAMS: [&str; 7] = ["model", "threads", "test", "read", "read/s", "waited", "predicted t/s"];
+const STREAM_SIDES: [Side; 7] =
+    [Side::Left, Side::Right, Side::Right, Side::Right, Side::Right, Side::Right, Side::Right];
+
 /// Writes figures for people.
 pub(super) fn text(records: &Records, out: &mut impl Write) -> io::Result<()> {
     for line in notes(records) {
         writeln!(out, "{line}")?;
     }
     plain_table(&FIGURES, &FIGURE_SIDES, figure_rows(records), out)?;
+    plain_table(&STREAMS, &STREAM_SIDES, stream_rows(records), out)?;
     plain_table(&COSTS, &COST_SIDES, cost_rows(records), out)
 }
 
@@ -34,6 +42,7 @@ pub(super) fn markdown(records: &Records, out: &mut impl Write) -> io::Result<()
         writeln!(out, "- {line}")?;
     }
     markdown_table(&FIGURES, &FIGURE_SIDES, figure_rows(records), out)?;
+    markdown_table(&STREAMS, &STREAM_SIDES, stream_rows(records), out)?;
     markdown_table(&COSTS, &COST_SIDES, cost_rows(records), out)
 }
 
@@ -50,7 +59,22 @@ fn notes(records: &Records) -> Vec<String> {
     let checks = records.models.iter().filter_map(|model| {
         model.checked.as_ref().map(|checked| format!("{}: {}", model.name, check_in_words(checked)))
     });
-    limits.chain(checks).collect()
+    let plan = |model: &Measured, Timed { threads, value }: &Timed<Arc<Plan>>| {
+        format!("{}, {}: {}", model.name, units::plural(*threads, "thread"), plan_in_words(value))
+    };
+    let plans =
+        records.models.iter().flat_map(|model| model.plans.iter().map(move |timed| plan(model, timed)));
+    limits.chain(checks).chain(plans).collect()
+}
+
+fn plan_in_words(plan: &Plan) -> String {
+    format!(
+        "budget {}, weights {} resident, {} per pass from disk, {} per pass",
+        units::bytes(plan.budget),
+        units::bytes(plan.resident),
+        units::bytes(plan.streamed),
+        units::plural(plan.chunk, "row"),
+    )
 }
 
 fn limits_in_words(limits: &Limits) -> String {
@@ -93,6 +117,27 @@ fn figure_rows(records: &Records) -> Vec<[String; 8]> {
     };
     let rows =
         records.models.iter().flat_map(|model| model.figures.iter().map(move |figure| row(model, figure)));
+    rows.collect()
+}
+
+fn stream_rows(records: &Records) -> Vec<[String; 7]> {
+    let row = |model: &Measured, Timed { threads, value }: &Timed<Figure>| {
+        let Streamed { bytes_read, stalled, predicted } = value.streamed.as_ref()?;
+        let seconds: f64 = value.seconds.iter().sum();
+        Some([
+            model.name.clone(),
+            threads.to_string(),
+            value.test.to_string(),
+            units::bytes(*bytes_read),
+            units::bytes((*bytes_read as f64 / seconds) as u64),
+            percent(stalled.as_secs_f64() / seconds),
+            predicted.map_or(String::new(), |speed| format!("{speed:.2}")),
+        ])
+    };
+    let rows = records
+        .models
+        .iter()
+        .flat_map(|model| model.figures.iter().filter_map(move |figure| row(model, figure)));
     rows.collect()
 }
 
@@ -172,6 +217,7 @@ fn model_record(model: &Measured) -> Value {
         "model": model.name,
         "bytes": model.bytes,
         "parameters": model.n_weights,
+        "plans": model.plans.iter().map(plan_record).collect::<Vec<_>>(),
         "checked": model.checked.as_ref().map(|checked| json!({ "layers": checked.layers, "rows": checked.n_rows })),
         "tests": model.figures.iter().map(figure_record).collect::<Vec<_>>(),
         "passes": costs.collect::<Vec<_>>(),
@@ -192,6 +238,22 @@ fn figure_record(Timed { threads, value }: &Timed<Figure>) -> Value {
         "tokens_per_second": speed,
         "deviation": deviation,
         "share_of_limit": value.share(),
+        "streamed": value.streamed.as_ref().map(|Streamed { bytes_read, stalled, predicted }| json!({
+            "bytes_read": bytes_read,
+            "stalled_seconds": stalled.as_secs_f64(),
+            "predicted_tokens_per_second": predicted,
+        })),
+    })
+}
+
+fn plan_record(Timed { threads, value }: &Timed<Arc<Plan>>) -> Value {
+    json!({
+        "threads": threads,
+        "budget_bytes": value.budget,
+        "planned_peak_bytes": value.peak(),
+        "resident_bytes": value.resident,
+        "streamed_bytes_per_pass": value.streamed,
+        "rows_per_pass": value.chunk,
     })
 }
 
@@ -211,6 +273,8 @@ fn cost_record(cost: &Timed<Cost>, one_row: Option<f64>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use dewdrop::machine::limits::Peak;
     use dewdrop_lab::bench::Test;
 
@@ -234,8 +298,18 @@ mod tests {
                 test: test(TestKind::Prompt, 512, 0),
                 seconds: vec![0.5, 0.512, 0.5],
                 limit: 0.25,
+                streamed: None,
             }),
-            timed(Figure { test: test(TestKind::Generation, 64, 4096), seconds: vec![1.0], limit: 0.92 }),
+            timed(Figure {
+                test: test(TestKind::Generation, 64, 4096),
+                seconds: vec![1.0],
+                limit: 0.92,
+                streamed: Some(Streamed {
+                    bytes_read: 64 << 20,
+                    stalled: Duration::from_millis(250),
+                    predicted: Some(70.5),
+                }),
+            }),
         ];
         let cost = |n_rows, milliseconds: f64| Timed {
             threads: 2,
@@ -246,6 +320,7 @@ mod tests {
             bytes: 394 << 20,
             n_weights: 596_049_920,
             checked: Some(Checked { layers: vec![0, 3], n_rows: 4 }),
+            plans: Vec::new(),
             figures,
             costs: vec![cost(1, 10.0), cost(8, 12.5)],
         };

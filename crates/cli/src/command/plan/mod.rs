@@ -113,7 +113,7 @@ struct Outlook {
 
 impl Outlook {
     fn prediction(&self, plan: &Plan) -> Prediction {
-        Prediction::new(plan, self.prepared.model(), &self.speeds, self.n_prompt)
+        Prediction::new(plan, &self.speeds, self.n_prompt)
     }
 
     fn write(&self, plan: &Plan) -> io::Result<()> {
@@ -138,6 +138,12 @@ impl Outlook {
             plan.kv.keys.name(),
             plan.kv.values.name()
         )?;
+        if !self.prepared.is_by_plan(plan) {
+            writeln!(
+                out,
+                "all of it fits and there is no --memory: it runs from its map, and memory is taken as it is used"
+            )?;
+        }
         self.write_times(plan, &mut out)
     }
 
@@ -160,7 +166,7 @@ impl Outlook {
             "predicted: {:.2} tokens/s, first token of a prompt of {} after {:.2} s",
             prediction.tokens_per_second(),
             self.n_prompt,
-            prediction.first_token
+            prediction.first_token()
         )
     }
 
@@ -171,6 +177,7 @@ impl Outlook {
             "missing_bytes": self.prepared.checkpoint().missing_bytes(),
             "budget_bytes": plan.budget,
             "peak_bytes": plan.peak(),
+            "is_mapped": !self.prepared.is_by_plan(plan),
             "uses_bytes": uses.collect::<serde_json::Map<_, _>>(),
             "context": plan.context,
             "chunk": plan.chunk,
@@ -186,7 +193,7 @@ impl Outlook {
             "row_seconds_per_token": prediction.row,
             "tokens_per_second": prediction.tokens_per_second(),
             "prompt_tokens": self.n_prompt,
-            "time_to_first_token_seconds": prediction.first_token,
+            "time_to_first_token_seconds": prediction.first_token(),
         })
     }
 
@@ -213,7 +220,7 @@ impl Outlook {
                 units::bytes(plan.resident),
                 units::bytes(plan.streamed),
                 format!("{:.2}", prediction.tokens_per_second()),
-                format!("{:.2} s", prediction.first_token),
+                format!("{:.2} s", prediction.first_token()),
             ]);
         }
         Ok(table.write(&mut io::stdout().lock())?)
