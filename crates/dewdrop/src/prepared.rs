@@ -187,7 +187,7 @@ impl Prepared {
     }
 
     pub(crate) fn held(&self) -> u64 {
-        let measure = || machine::held_memory().unwrap_or(0) + self.checkpoint.bytes_in_memory();
+        let measure = || machine::held_memory().unwrap_or(0) + self.checkpoint.bytes_in_program();
         *self.held.get_or_init(measure)
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use dewdrop_backend::Blocks;
 use dewdrop_format::{TensorInfo, gguf};
@@ -70,7 +69,7 @@ impl Checkpoint {
 
     /// A GGUF file that lies in memory, such as one built into the program. `name` stands for its path in messages.
     pub fn from_static(name: &str, bytes: &'static [u8]) -> Result<Self, StoreError> {
-        Self::from_blocks(name, Blocks::new(Arc::new(bytes)))
+        gguf_files::parse_whole(Source::from_program(name, bytes))
     }
 
     /// A GGUF file in shared memory. `name` stands for its path in messages.
@@ -159,9 +158,10 @@ impl Checkpoint {
         self.sources.iter().for_each(Source::forget_pages);
     }
 
-    /// Bytes of files that lie in memory, such as a model that is built into the program.
-    pub fn bytes_in_memory(&self) -> u64 {
-        self.sources.iter().filter(|source| source.file().is_none()).map(Source::len).sum()
+    /// Bytes that are a part of the program: they come into memory as they are looked at, so that the process may not hold
+    /// them yet.
+    pub fn bytes_in_program(&self) -> u64 {
+        self.sources.iter().filter(|source| source.is_in_program()).map(Source::len).sum()
     }
 
     /// Bytes of all tensors.

@@ -17,6 +17,7 @@ pub(crate) struct Source {
     blocks: Blocks,
     /// None if the bytes never were in a file.
     file: Option<Opened>,
+    is_in_program: bool,
 }
 
 /// A file as it was when it was opened: kept to see changes and to read without the map.
@@ -53,6 +54,7 @@ impl Source {
                 map,
                 modified,
             }),
+            is_in_program: false,
         };
         source.check_unchanged()?;
         Ok(source)
@@ -60,7 +62,17 @@ impl Source {
 
     /// Takes bytes that are in memory; `name` stands for a path in messages.
     pub(crate) fn from_memory(name: &str, blocks: Blocks) -> Self {
-        Source { path: PathBuf::from(name), blocks, file: None }
+        Source { path: PathBuf::from(name), blocks, file: None, is_in_program: false }
+    }
+
+    /// Takes bytes that are a part of the program.
+    pub(crate) fn from_program(name: &str, bytes: &'static [u8]) -> Self {
+        Source { is_in_program: true, ..Source::from_memory(name, Blocks::new(Arc::new(bytes))) }
+    }
+
+    /// Whether the bytes are a part of the program.
+    pub(crate) fn is_in_program(&self) -> bool {
+        self.is_in_program
     }
 
     pub(crate) fn path(&self) -> &Path {

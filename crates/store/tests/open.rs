@@ -59,6 +59,9 @@ fn a_file_in_memory_opens() {
     assert_eq!(floats(&checkpoint, "x"), [1.0, 2.0]);
     let taken = checkpoint.bytes(&checkpoint.tensors["x"]);
     assert!(bytes.as_ptr_range().contains(&taken.as_ptr()), "nothing is copied");
+    assert_eq!(checkpoint.bytes_in_program(), bytes.len() as u64);
+    let held = Checkpoint::from_blocks("made", bytes.to_vec().into()).unwrap();
+    assert_eq!(held.bytes_in_program(), 0, "what a process holds counts them");
 }
 
 #[test]
