@@ -37,7 +37,10 @@ impl Rig {
     pub fn new(prepared: Prepared, cancel: Cancel) -> Result<Self, BenchError> {
         let plan = prepared.budget().and_then(|budget| prepared.plan(budget).ok());
         let plan = plan.filter(|plan| prepared.is_by_plan(plan));
-        let speeds = plan.map(|_| Speeds::known_or_measured(&prepared, true)).transpose()?;
+        let speeds = match plan {
+            Some(_) => Some(Speeds::known_or_measured(&prepared, true)?),
+            None => None,
+        };
         let engine = prepared.engine()?;
         let sequence = engine.core().lock()?.open_sequence();
         let mut rig = Rig { engine, speeds, sequence, position: 0, random: Random::new(2), cancel };
