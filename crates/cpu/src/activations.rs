@@ -28,7 +28,7 @@ pub(crate) struct Activations {
 /// Sums of groups of integers.
 #[derive(Default)]
 struct Sums {
-    plain: Vec<f32>,
+    plain: Vec<i32>,
     scaled: Vec<f32>,
 }
 
@@ -39,8 +39,8 @@ pub(crate) struct Tile<'a> {
     pub(crate) q: &'a [[i8; 4]],
     /// One per 32 inputs.
     pub(crate) scales: &'a [f32],
-    /// One per group: the exact sum of its integers.
-    pub(crate) sums: &'a [f32],
+    /// One per group: the sum of its integers.
+    pub(crate) sums: &'a [i32],
     /// One per group: that times its scale, which minima are multiplied with.
     pub(crate) scaled_sums: &'a [f32],
 }
@@ -97,7 +97,7 @@ impl Activations {
         self.q.resize(n / 4, [0; 4]);
         self.scales.resize(n / BLOCK, 0.0);
         for (sums, group) in [(&mut self.by16, SUM), (&mut self.by32, BLOCK)] {
-            sums.plain.resize(n / group, 0.0);
+            sums.plain.resize(n / group, 0);
             sums.scaled.resize(n / group, 0.0);
         }
     }

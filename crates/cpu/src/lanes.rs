@@ -35,7 +35,7 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
 
     /// What [`Lanes::wide_products`] adds to signed weights: its sums are too large by this times the activations' sum.
     const WIDE_BIAS: i32;
-    /// Whether [`Lanes::products`] sums in 32 bits, so that nothing needs to be widened on the way.
+    /// Whether [`Lanes::whole_products`] are as fast as [`Lanes::products`], which need to be widened.
     const WHOLE: bool;
     /// Whether sixteen lanes are one register, of which there are 32.
     const WIDE: bool;
@@ -115,6 +115,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn products(self, sums: Self::P, weights: Self::I, activations: Self::I) -> Self::P;
     /// Adds partial sums to 32-bit ones.
     fn widen(self, sums: Self::I, partial: Self::P) -> Self::I;
+    /// Both at once: adds products to 32-bit sums.
+    fn whole_products(self, sums: Self::I, weights: Self::I, activations: Self::I) -> Self::I;
     /// Adds to lane j the products of its four bytes, `weights` signed (too large by [`Lanes::WIDE_BIAS`] each),
     /// `activations` signed and not -128.
     fn wide_products(self, sums: Self::I, weights: Self::I, activations: Self::I) -> Self::I;

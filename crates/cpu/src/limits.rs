@@ -215,8 +215,7 @@ impl<const ROWS: usize, const VECTORS: usize, const WIDENS_EACH: bool> Job
                     for v in 0..VECTORS {
                         let weights = l.load_bytes(&self.weights[v].0);
                         if WIDENS_EACH {
-                            let products = l.products(l.no_products(), weights, activations);
-                            sums[r][v] = l.widen(sums[r][v], products);
+                            sums[r][v] = l.whole_products(sums[r][v], weights, activations);
                         } else {
                             partial[r][v] = l.products(partial[r][v], weights, activations);
                         }

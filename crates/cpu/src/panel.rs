@@ -4,7 +4,7 @@
 //! multiplies them with four activations; a group's scales, and minima, of all channels stand together. A panel is
 //! unpacked from file blocks right before it is used ([`crate::unpack`]) and serves all rows of the batch.
 
-use crate::lanes::{Bytes, Floats};
+use crate::lanes::{Bytes, Floats, Lanes};
 
 /// Channels of a panel.
 pub(crate) const CHANNELS: usize = 16;
@@ -12,6 +12,8 @@ pub(crate) const CHANNELS: usize = 16;
 pub(crate) const SPAN: usize = 1024;
 /// Weights that share a scale, at least.
 const MIN_GROUP: usize = 16;
+/// Groups of a span, at most.
+pub(crate) const MAX_GROUPS: usize = SPAN / MIN_GROUP;
 
 /// How a panel's bytes are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +35,30 @@ pub(crate) enum Range {
     Small { bias: i32, steps: usize },
 }
 
+impl Range {
+    /// What has been added to weights when lanes `L` multiply them.
+    #[inline(always)]
+    pub(crate) const fn bias<L: Lanes>(self) -> i32 {
+        match self {
+            Range::Signed => L::WIDE_BIAS,
+            Range::Small { bias, .. } => bias,
+        }
+    }
+}
+
 /// Sixteen channels of a span.
 pub(crate) struct Panel {
     steps: [Bytes; SPAN / 4],
-    scales: [Floats; SPAN / MIN_GROUP],
-    minima: [Floats; SPAN / MIN_GROUP],
+    scales: [Floats; MAX_GROUPS],
+    minima: [Floats; MAX_GROUPS],
 }
 
 impl Default for Box<Panel> {
     fn default() -> Self {
         Box::new(Panel {
             steps: [Bytes::ZERO; SPAN / 4],
-            scales: [Floats::ZERO; SPAN / MIN_GROUP],
-            minima: [Floats::ZERO; SPAN / MIN_GROUP],
+            scales: [Floats::ZERO; MAX_GROUPS],
+            minima: [Floats::ZERO; MAX_GROUPS],
         })
     }
 }

@@ -16,10 +16,10 @@ pub(crate) struct Quantize<'a> {
     /// One per 32.
     pub(crate) scales: &'a mut [f32],
     /// Sums of each 16, and the same times their scales.
-    pub(crate) sums16: &'a mut [f32],
+    pub(crate) sums16: &'a mut [i32],
     pub(crate) scaled_sums16: &'a mut [f32],
     /// Of each 32.
-    pub(crate) sums32: &'a mut [f32],
+    pub(crate) sums32: &'a mut [i32],
     pub(crate) scaled_sums32: &'a mut [f32],
 }
 
@@ -38,10 +38,10 @@ impl Job for Quantize<'_> {
                 }
                 self.scales[b * width + row] = scale;
                 for half in 0..2 {
-                    self.sums16[(2 * b + half) * width + row] = sums[half];
+                    self.sums16[(2 * b + half) * width + row] = sums[half] as i32;
                     self.scaled_sums16[(2 * b + half) * width + row] = sums[half] * scale;
                 }
-                self.sums32[b * width + row] = sums[0] + sums[1];
+                self.sums32[b * width + row] = (sums[0] + sums[1]) as i32;
                 self.scaled_sums32[b * width + row] = (sums[0] + sums[1]) * scale;
             }
         }

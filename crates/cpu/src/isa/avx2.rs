@@ -365,6 +365,17 @@ impl Lanes for Avx2 {
         each!(sums, lanes => _mm256_add_epi32)
     }
 
+    #[inline(always)]
+    fn whole_products(
+        self,
+        sums: [__m256i; 2],
+        weights: [__m256i; 2],
+        activations: [__m256i; 2],
+    ) -> [__m256i; 2] {
+        let pairs = each!(weights, activations => _mm256_maddubs_epi16);
+        self.widen(sums, pairs)
+    }
+
     /// `|w| * (a with w's sign)`: at most 128 * 127 each, so that a pair fits into 16 bits.
     #[inline(always)]
     fn wide_products(

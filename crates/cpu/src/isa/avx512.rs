@@ -310,6 +310,11 @@ impl Lanes for Avx512 {
         self.add_int(sums, partial)
     }
 
+    #[inline(always)]
+    fn whole_products(self, sums: __m512i, weights: __m512i, activations: __m512i) -> __m512i {
+        self.products(sums, weights, activations)
+    }
+
     /// VNNI's first factors are unsigned: flipping the sign bit adds 128.
     #[inline(always)]
     fn wide_products(self, sums: __m512i, weights: __m512i, activations: __m512i) -> __m512i {

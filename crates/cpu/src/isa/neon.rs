@@ -379,6 +379,16 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     }
 
     #[inline(always)]
+    fn whole_products(
+        self,
+        sums: [int32x4_t; 4],
+        weights: [int32x4_t; 4],
+        activations: [int32x4_t; 4],
+    ) -> [int32x4_t; 4] {
+        self.products(sums, weights, activations)
+    }
+
+    #[inline(always)]
     fn wide_products(
         self,
         sums: [int32x4_t; 4],

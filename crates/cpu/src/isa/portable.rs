@@ -281,6 +281,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn whole_products(self, sums: [i32; 16], weights: [i32; 16], activations: [i32; 16]) -> [i32; 16] {
+        self.products(sums, weights, activations)
+    }
+
+    #[inline(always)]
     fn wide_products(self, sums: [i32; 16], weights: [i32; 16], activations: [i32; 16]) -> [i32; 16] {
         self.add_int(sums, zip(weights, activations, |w, a| dot4(w, a, |w| i32::from(w.cast_signed()))))
     }

@@ -14,7 +14,7 @@ use crate::activations::Activations;
 use crate::body::decode::decode;
 use crate::body::float_product::{FloatProduct, float_product};
 use crate::body::float_row::{BF16, F16, F32, FloatRow, Stored};
-use crate::body::integer_product::product;
+use crate::body::integer_product::{asks, product};
 use crate::body::next::Next;
 use crate::body::target::{End, Target};
 use crate::buffer::Buffer;
@@ -90,6 +90,7 @@ impl Pass {
 pub(crate) struct Scratch {
     panel: Box<Panel>,
     floats: Buffer,
+    starts: Vec<i32>,
 }
 
 /// `out = end(matrix x)`, `[n_rows, n_out]`.
@@ -153,7 +154,7 @@ impl Multiply<'_> {
         unsafe {
             match self.rows {
                 Rows::Integers(x) if self.matrix.layout == Layout::Panels && x.are_few() => {
-                    self.few_rows(channels(tiles), x);
+                    self.few_rows(channels(tiles), x, &mut scratch.starts);
                 }
                 Rows::Integers(x) => {
                     tiles.for_each(|tile| self.integer_tile(channels(tile..tile + 1), x, scratch));
@@ -175,12 +176,12 @@ impl Multiply<'_> {
     ///
     /// # Safety
     /// These columns of `out` are the present task's alone.
-    unsafe fn few_rows(&self, channels: Range<usize>, x: &Activations) {
+    unsafe fn few_rows(&self, channels: Range<usize>, x: &Activations, starts: &mut Vec<i32>) {
         let &Matrix { block_type, n_in, n_out, ref blocks, .. } = self.matrix;
         let channel_bytes = block_type.bytes_for(n_in);
         let bytes = &blocks[channels.start * channel_bytes..];
         let bytes = &bytes[..channels.len().next_multiple_of(CHANNELS) * channel_bytes];
-        let rows = FewRows { bytes, x, channels, out: self.out, n_out, end: self.end };
+        let rows = FewRows { bytes, x, channels, out: self.out, n_out, end: self.end, starts };
         // SAFETY: by the caller.
         unsafe { (self.unpacker(x).few)(self.isa, rows) };
     }
@@ -223,7 +224,7 @@ impl Multiply<'_> {
         let next = match source {
             // What follows in memory is used next, but for a tile's last span.
             Source::Panels(bytes) => {
-                Next::new(bytes.as_ptr_range().end, bytes.len(), x.n_tiles() * n / form.group)
+                Next::new(bytes.as_ptr_range().end, bytes.len(), x.n_tiles() * asks(n / form.group))
             }
             Source::File { .. } => Next::NOTHING,
         };

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::blocks::{Blocks, PanelBlocks};
 use super::{MAX_GROUPS, MAX_UNIT, Packing, Sink};
 use crate::activations::{Activations, Tile};
-use crate::body::integer_product::four;
+use crate::body::integer_product::{four, start};
 use crate::body::target::{End, Target};
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
@@ -23,6 +23,8 @@ pub(crate) struct FewRows<'a> {
     pub(crate) out: Disjoint<'a, f32>,
     pub(crate) n_out: usize,
     pub(crate) end: End<'a>,
+    /// Room to compute in.
+    pub(crate) starts: &'a mut Vec<i32>,
 }
 
 /// Multiplies the channels with the rows.
@@ -52,9 +54,13 @@ impl<P: Packing, const ROWS: usize> Job for Multiply<'_, P, ROWS> {
         if ROWS > L::FEW_ROWS {
             unreachable!("{ROWS} rows, for which there are no registers");
         }
+        let x = self.rows.x;
+        let sums = x.tile(0, 0, x.n_in(), P::FORM.group).sums;
+        self.rows.starts.resize(sums.len(), 0);
+        start(P::FORM.range.bias::<L>(), sums, self.rows.starts);
         let mut groups = Groups::ZERO;
         let FewRows { bytes, channels, .. } = &self.rows;
-        let channel_bytes = self.rows.x.n_in() / P::LEN * P::BYTES;
+        let channel_bytes = x.n_in() / P::LEN * P::BYTES;
         for (first, bytes) in
             channels.clone().step_by(CHANNELS).zip(bytes.chunks_exact(CHANNELS * channel_bytes))
         {
@@ -67,22 +73,24 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
     /// Sixteen channels, or what is left of them from `first` on: span after span.
     #[inline(always)]
     fn tile<L: Lanes>(&self, l: L, first: usize, bytes: &[u8], groups: &mut Groups<ROWS>) {
-        let FewRows { x, channels, out, n_out, end, .. } = &self.rows;
+        let FewRows { x, channels, out, n_out, end, starts, .. } = &self.rows;
         let n_blocks = x.n_in() / P::LEN;
-        for start in (0..n_blocks).step_by(SPAN / P::LEN) {
-            let end_block = n_blocks.min(start + SPAN / P::LEN);
-            let tile = x.tile(0, start * P::LEN, (end_block - start) * P::LEN, P::FORM.group);
-            let bytes = &bytes[start * CHANNELS * P::BYTES..end_block * CHANNELS * P::BYTES];
+        for first_block in (0..n_blocks).step_by(SPAN / P::LEN) {
+            let end_block = n_blocks.min(first_block + SPAN / P::LEN);
+            let tile = x.tile(0, first_block * P::LEN, (end_block - first_block) * P::LEN, P::FORM.group);
+            let starts = &starts[first_block * (P::LEN / P::FORM.group) * ROWS..];
+            let bytes = &bytes[first_block * CHANNELS * P::BYTES..end_block * CHANNELS * P::BYTES];
             let mut acc = [l.splat(0.0); ROWS];
             for (b, bytes) in bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
-                acc = self.block(l, &PanelBlocks { bytes }, BlockInputs::block::<P>(&tile, b), acc, groups);
+                let inputs = BlockInputs::block::<P>(&tile, starts, b);
+                acc = self.block(l, &PanelBlocks { bytes }, inputs, acc, groups);
             }
             let target = Target {
                 out: *out,
                 n_out: *n_out,
                 channel: first,
                 n_channels: CHANNELS.min(channels.end - first),
-                first: start == 0,
+                first: first_block == 0,
                 end: (end_block == n_blocks).then_some(*end),
             };
             for r in 0..x.n_rows().min(ROWS) {
@@ -114,19 +122,19 @@ impl<const ROWS: usize> Groups<ROWS> {
 struct BlockInputs<'a, const ROWS: usize> {
     q: &'a [[[i8; 4]; ROWS]],
     scales: &'a [[f32; ROWS]],
-    sums: &'a [[f32; ROWS]],
+    starts: &'a [[i32; ROWS]],
     scaled_sums: &'a [[f32; ROWS]],
 }
 
 impl<'a, const ROWS: usize> BlockInputs<'a, ROWS> {
     /// Those to block `b`, of a length that compilers know: no group of it needs a check of bounds.
     #[inline(always)]
-    fn block<P: Packing>(x: &Tile<'a>, b: usize) -> Self {
+    fn block<P: Packing>(x: &Tile<'a>, starts: &'a [i32], b: usize) -> Self {
         let n_groups = P::LEN / P::FORM.group;
         BlockInputs {
             q: &x.q.as_chunks().0[b * (P::LEN / 4)..][..P::LEN / 4],
             scales: &x.scales.as_chunks().0[b * (P::LEN / 32)..][..P::LEN / 32],
-            sums: &x.sums.as_chunks().0[b * n_groups..][..n_groups],
+            starts: &starts.as_chunks().0[b * n_groups..][..n_groups],
             scaled_sums: &x.scaled_sums.as_chunks().0[b * n_groups..][..n_groups],
         }
     }
@@ -138,7 +146,7 @@ impl<'a, const ROWS: usize> BlockInputs<'a, ROWS> {
         GroupInputs {
             q: &self.q[g * (n / 4)..][..n / 4],
             scales: &self.scales[g * n / 32],
-            sums: &self.sums[g],
+            starts: &self.starts[g],
             scaled_sums: &self.scaled_sums[g],
         }
     }
@@ -149,7 +157,7 @@ impl<'a, const ROWS: usize> BlockInputs<'a, ROWS> {
 struct GroupInputs<'a, const ROWS: usize> {
     q: &'a [[[i8; 4]; ROWS]],
     scales: &'a [f32; ROWS],
-    sums: &'a [f32; ROWS],
+    starts: &'a [i32; ROWS],
     scaled_sums: &'a [f32; ROWS],
 }
 
@@ -173,17 +181,14 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
             for i in 1..P::UNIT {
                 x[i] = inputs.group::<P>(P::group(unit, i));
             }
-            let mut dot = Dot {
-                l,
-                x,
-                partial: [[l.no_products(); ROWS]; MAX_UNIT],
-                sums: [[l.splat_int(0); ROWS]; MAX_UNIT],
-                of: PhantomData::<P>,
-            };
+            let mut dot = Dot::<L, P, ROWS>::new(l, x);
             P::unit(l, blocks, unit, &mut dot);
             for i in 0..P::UNIT {
                 let g = P::group(unit, i);
-                let sums = without_bias::<L, P, ROWS>(l, dot.sums[i], x[i]);
+                let mut sums = [l.splat(0.0); ROWS];
+                for r in 0..ROWS {
+                    sums[r] = l.to_float(dot.sums[i][r]);
+                }
                 if P::IN_ORDER {
                     acc = links::<L, P, ROWS>(l, groups, g, sums, x[i], acc);
                 } else {
@@ -204,28 +209,6 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
         }
         acc
     }
-}
-
-/// A group's sums of products, less what the weights' bias has added.
-#[inline(always)]
-fn without_bias<L: Lanes, P: Packing, const ROWS: usize>(
-    l: L,
-    sums: [L::I; ROWS],
-    x: GroupInputs<'_, ROWS>,
-) -> [L::F; ROWS] {
-    let bias = match P::FORM.range {
-        Range::Signed => L::WIDE_BIAS,
-        Range::Small { bias, .. } => bias,
-    };
-    let mut floats = [l.splat(0.0); ROWS];
-    for r in 0..ROWS {
-        floats[r] = l.to_float(sums[r]);
-        if bias != 0 {
-            // All whole and below 2^24, so exact.
-            floats[r] = l.fma(l.splat(-bias as f32), l.splat(x.sums[r]), floats[r]);
-        }
-    }
-    floats
 }
 
 /// The chains' links for group `g` of the block.
@@ -259,6 +242,21 @@ struct Dot<'a, L: Lanes, P, const ROWS: usize> {
     of: PhantomData<P>,
 }
 
+impl<'a, L: Lanes, P: Packing, const ROWS: usize> Dot<'a, L, P, ROWS> {
+    #[inline(always)]
+    fn new(l: L, x: [GroupInputs<'a, ROWS>; MAX_UNIT]) -> Self {
+        let mut sums = [[l.splat_int(0); ROWS]; MAX_UNIT];
+        if P::FORM.range.bias::<L>() != 0 {
+            for i in 0..P::UNIT {
+                for r in 0..ROWS {
+                    sums[i][r] = l.splat_int(x[i].starts[r]);
+                }
+            }
+        }
+        Dot { l, x, partial: [[l.no_products(); ROWS]; MAX_UNIT], sums, of: PhantomData }
+    }
+}
+
 impl<L: Lanes, P: Packing, const ROWS: usize> Sink<L> for Dot<'_, L, P, ROWS> {
     #[inline(always)]
     fn put(&mut self, i: usize, k: usize, weights: L::I) {
@@ -267,9 +265,11 @@ impl<L: Lanes, P: Packing, const ROWS: usize> Sink<L> for Dot<'_, L, P, ROWS> {
             let activations = four(l, self.x[i].q[k][r]);
             match P::FORM.range {
                 Range::Signed => self.sums[i][r] = l.wide_products(self.sums[i][r], weights, activations),
+                Range::Small { .. } if L::WHOLE => {
+                    self.sums[i][r] = l.whole_products(self.sums[i][r], weights, activations);
+                }
                 Range::Small { steps, .. } => {
                     self.partial[i][r] = l.products(self.partial[i][r], weights, activations);
-                    let steps = if L::WHOLE { P::FORM.group / 4 } else { steps };
                     if (k + 1).is_multiple_of(steps) {
                         self.sums[i][r] = l.widen(self.sums[i][r], self.partial[i][r]);
                         self.partial[i][r] = l.no_products();

@@ -250,7 +250,7 @@ impl Weigh<'_, '_> {
                     let values = load(l, &columns[v][lot]);
                     for n in 0..N {
                         let weights = four(l, weights[n].q[lot]);
-                        acc[n][v] = l.widen(acc[n][v], l.products(l.no_products(), weights, values));
+                        acc[n][v] = l.whole_products(acc[n][v], weights, values);
                     }
                 }
             }
