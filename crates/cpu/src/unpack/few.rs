@@ -57,7 +57,10 @@ impl<P: Packing, const ROWS: usize> Job for Multiply<'_, P, ROWS> {
         let x = self.rows.x;
         let sums = x.tile(0, 0, x.n_in(), P::FORM.group).sums;
         self.rows.starts.resize(sums.len(), 0);
-        start(P::FORM.range.bias::<L>(), sums, self.rows.starts);
+        let bias = P::FORM.range.bias::<L>();
+        if bias != 0 {
+            start(bias, sums, self.rows.starts);
+        }
         let mut groups = Groups::ZERO;
         let FewRows { bytes, channels, .. } = &self.rows;
         let channel_bytes = x.n_in() / P::LEN * P::BYTES;
