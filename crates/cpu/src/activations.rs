@@ -30,6 +30,14 @@ pub(crate) struct Activations {
 struct Sums {
     plain: Vec<i32>,
     scaled: Vec<f32>,
+    starts: Vec<Starts>,
+}
+
+/// What sums of products with biased weights start from, so that the bias goes away: `-bias` times [`Sums::plain`].
+struct Starts {
+    bias: i32,
+    /// Empty if not computed for the present content.
+    values: Vec<i32>,
 }
 
 /// A stretch of a tile of rows; every slice has the rows' values of an index side by side.
@@ -39,10 +47,19 @@ pub(crate) struct Tile<'a> {
     pub(crate) q: &'a [[i8; 4]],
     /// One per 32 inputs.
     pub(crate) scales: &'a [f32],
-    /// One per group: the sum of its integers.
-    pub(crate) sums: &'a [i32],
+    /// One per group: what the sum of its products starts from. Empty if weights have no bias.
+    pub(crate) starts: &'a [i32],
     /// One per group: that times its scale, which minima are multiplied with.
     pub(crate) scaled_sums: &'a [f32],
+}
+
+impl Sums {
+    /// # Panics
+    /// If they were not computed.
+    fn starts(&self, bias: i32) -> &[i32] {
+        let starts = self.starts.iter().find(|starts| starts.bias == bias);
+        &starts.expect("a bias that was announced").values
+    }
 }
 
 impl Activations {
@@ -83,12 +100,31 @@ impl Activations {
             };
             isa.run(job);
         });
+        for starts in self.by16.starts.iter_mut().chain(&mut self.by32.starts) {
+            starts.values.clear();
+        }
     }
 
-    /// Bytes for so many rows.
+    /// Gets ready for products with weights of groups of `group` that have been made larger by `bias`.
+    pub(crate) fn start(&mut self, group: usize, bias: i32) {
+        if bias == 0 {
+            return;
+        }
+        let Sums { plain, starts, .. } = if group == SUM { &mut self.by16 } else { &mut self.by32 };
+        let i = starts.iter().position(|starts| starts.bias == bias).unwrap_or_else(|| {
+            starts.push(Starts { bias, values: Vec::new() });
+            starts.len() - 1
+        });
+        let values = &mut starts[i].values;
+        if values.is_empty() {
+            values.extend(plain.iter().map(|sum| -bias * sum));
+        }
+    }
+
+    /// Bytes for so many rows, and for weights of one bias for each size of groups.
     pub(crate) fn bytes(n_rows: usize, n_in: usize) -> usize {
         let n = n_rows * n_in;
-        n + (n / BLOCK + 2 * (n / SUM + n / BLOCK)) * size_of::<f32>()
+        n + (n / BLOCK + 3 * (n / SUM + n / BLOCK)) * size_of::<f32>()
     }
 
     /// Makes room for so many rows; what is there means nothing then.
@@ -124,15 +160,22 @@ impl Activations {
         self.n_rows.div_ceil(self.width)
     }
 
-    /// `n` inputs of a tile from `first` on, a multiple of 32 both, with sums of each `group`.
+    /// `n` inputs of a tile from `first` on, a multiple of 32 both, with what weights of a bias in groups of `group` need.
+    ///
+    /// # Panics
+    /// If [`Activations::start`] was not called for them.
     #[inline(always)]
-    pub(crate) fn tile(&self, tile: usize, first: usize, n: usize, group: usize) -> Tile<'_> {
+    pub(crate) fn tile(&self, tile: usize, first: usize, n: usize, group: usize, bias: i32) -> Tile<'_> {
         let (at, n) = ((tile * self.n_in + first) * self.width, n * self.width);
         let sums = if group == SUM { &self.by16 } else { &self.by32 };
+        let starts = match bias {
+            0 => &[],
+            _ => &sums.starts(bias)[at / group..(at + n) / group],
+        };
         Tile {
             q: &self.q[at / 4..(at + n) / 4],
             scales: &self.scales[at / BLOCK..(at + n) / BLOCK],
-            sums: &sums.plain[at / group..(at + n) / group],
+            starts,
             scaled_sums: &sums.scaled[at / group..(at + n) / group],
         }
     }

@@ -23,6 +23,11 @@ impl<'a, T> Disjoint<'a, T> {
         Disjoint { start: slice.as_mut_ptr(), len: slice.len(), lent: PhantomData }
     }
 
+    /// Where an element lies, or would lie if the slice were longer.
+    pub(crate) fn address(&self, i: usize) -> *const u8 {
+        self.start.wrapping_add(i).cast()
+    }
+
     /// Part of the slice, for the one task that it belongs to.
     ///
     /// # Panics

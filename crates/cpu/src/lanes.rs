@@ -33,14 +33,15 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// Sums of products on their way to 32 bits, see [`Lanes::products`].
     type P: Copy;
 
-    /// What [`Lanes::wide_products`] adds to signed weights: its sums are too large by this times the activations' sum.
+    /// What [`Lanes::wide`] adds to signed weights: sums of products are too large by this times the activations' sum.
     const WIDE_BIAS: i32;
     /// Whether [`Lanes::whole_products`] are as fast as [`Lanes::products`], which need to be widened.
     const WHOLE: bool;
     /// Whether sixteen lanes are one register, of which there are 32.
     const WIDE: bool;
-    /// Rows of a product's tile, as many as there are registers for.
-    const TILE_ROWS: usize = if Self::WIDE { 8 } else { 4 };
+    /// Rows of a product's tile, and panels that it multiplies them with: as many as there are registers for.
+    const TILE_ROWS: usize = if Self::WIDE { 6 } else { 4 };
+    const TILE_PANELS: usize = if Self::WIDE { 2 } else { 1 };
     /// Up to so many rows, a power of two, weights are multiplied as they are unpacked.
     const FEW_ROWS: usize = if Self::WIDE { 8 } else { 2 };
 
@@ -105,8 +106,10 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn transpose(self, rows: [&[u8; 16]; 16]) -> [Self::I; 4];
     /// The lowest byte of each lane of four vectors: byte i is that of lane `i % 16` of vector `i / 16`.
     fn narrow(self, x: [Self::I; 4], to: &mut [i8; 64]);
-    /// Asks for the cache line at `at` to be fetched; any address will do.
+    /// Asks for the cache line at `at`, which is needed within a few kilobytes of work; any address will do.
     fn prefetch(self, at: *const u8);
+    /// Asks for the cache line at `at`, which is needed later, to come as near as the second cache.
+    fn prefetch_far(self, at: *const u8);
 
     fn no_products(self) -> Self::P;
     /// Adds to lane j the products of its four bytes: `weights` unsigned, `activations` signed and not -128. The caller
@@ -116,9 +119,16 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// Adds partial sums to 32-bit ones.
     fn widen(self, sums: Self::I, partial: Self::P) -> Self::I;
     /// Both at once: adds products to 32-bit sums.
-    fn whole_products(self, sums: Self::I, weights: Self::I, activations: Self::I) -> Self::I;
-    /// Adds to lane j the products of its four bytes, `weights` signed (too large by [`Lanes::WIDE_BIAS`] each),
-    /// `activations` signed and not -128.
+    #[inline(always)]
+    fn whole_products(self, sums: Self::I, weights: Self::I, activations: Self::I) -> Self::I {
+        self.widen(sums, self.products(self.no_products(), weights, activations))
+    }
+    /// Signed bytes as [`Lanes::wide_products`] take them: larger by [`Lanes::WIDE_BIAS`].
+    #[inline(always)]
+    fn wide(self, weights: Self::I) -> Self::I {
+        weights
+    }
+    /// Adds to lane j the products of its four bytes: `weights` made [`Lanes::wide`], `activations` signed and not -128.
     fn wide_products(self, sums: Self::I, weights: Self::I, activations: Self::I) -> Self::I;
 }
 

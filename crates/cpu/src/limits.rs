@@ -27,10 +27,10 @@ const N_VECTORS: usize = STEPS * MAX_ROWS;
 const LEAST_SECONDS: f64 = 10e-3;
 /// The best of so many measurements counts: whatever else runs only makes them slower.
 const TRIALS: usize = 7;
-/// How far ahead of a read memory is asked for.
+/// How far ahead of a read memory is asked for, if it is.
 const AHEAD: usize = 4096;
-/// Places that a thread reads at once.
-const STREAMS: usize = 4;
+/// Lines that a read takes in a round.
+const ROUND: usize = 4;
 
 /// Measures the limits of some threads with one instruction set.
 pub struct Gauge {
@@ -62,16 +62,21 @@ impl Gauge {
         self.isa.name()
     }
 
-    /// Bytes per second that all threads together read in order. `memory` should be several times the caches and lie
-    /// in huge pages.
+    /// Bytes per second that all threads together read in order, whether processors look ahead best when they are asked
+    /// to or when they are left alone. `memory` should be several times the caches and lie in huge pages.
     pub fn read(&self, memory: &[u8]) -> f64 {
         let lines = memory.as_chunks::<64>().0;
         let part = lines.len().div_ceil(self.threads).max(1);
-        let read = |thread: usize| {
-            let part = lines.chunks(part).nth(thread).unwrap_or_default();
-            black_box(self.isa.run(Read { lines: black_box(part) }));
+        let read = |asks: bool| {
+            self.together(&|thread| {
+                let lines = black_box(lines.chunks(part).nth(thread).unwrap_or_default());
+                black_box(match asks {
+                    true => self.isa.run(Read::<true> { lines }),
+                    false => self.isa.run(Read::<false> { lines }),
+                });
+            })
         };
-        let seconds = (0..TRIALS).map(|_| self.together(&read)).fold(f64::INFINITY, f64::min);
+        let seconds = (0..TRIALS).flat_map(|_| [read(true), read(false)]).fold(f64::INFINITY, f64::min);
         (lines.len() * 64) as f64 / seconds
     }
 
@@ -266,26 +271,27 @@ impl<const ROWS: usize, const VECTORS: usize> Job for Fused<'_, ROWS, VECTORS> {
     }
 }
 
-/// A read of memory from its start to its end, in [`STREAMS`] places at once.
-struct Read<'a> {
+/// A read of memory from its start to its end. `ASKS`: for what comes, ahead of time.
+struct Read<'a, const ASKS: bool> {
     lines: &'a [[u8; 64]],
 }
 
-impl Job for Read<'_> {
+impl<const ASKS: bool> Job for Read<'_, ASKS> {
     type Output = i32;
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) -> i32 {
-        let mut sums = [l.splat_int(0); STREAMS];
-        let len = self.lines.len() / STREAMS;
-        for i in 0..len {
-            for stream in 0..STREAMS {
-                let line = &self.lines[stream * len + i];
-                l.prefetch(line.as_ptr().wrapping_add(AHEAD));
-                sums[stream] = l.xor(sums[stream], l.load_bytes(line));
+        let mut sums = [l.splat_int(0); ROUND];
+        let (rounds, rest) = self.lines.as_chunks::<ROUND>();
+        for lines in rounds {
+            for i in 0..ROUND {
+                if ASKS {
+                    l.prefetch(lines[i].as_ptr().wrapping_add(AHEAD));
+                }
+                sums[i] = l.xor(sums[i], l.load_bytes(&lines[i]));
             }
         }
-        for line in &self.lines[STREAMS * len..] {
+        for line in rest {
             sums[0] = l.xor(sums[0], l.load_bytes(line));
         }
         let [a, b, c, d] = sums;

@@ -10,10 +10,12 @@ use crate::lanes::{Bytes, Floats, Lanes};
 pub(crate) const CHANNELS: usize = 16;
 /// Inputs whose products are summed before they join the others (`docs/arithmetic.md`, "Linear").
 pub(crate) const SPAN: usize = 1024;
+/// Inputs that a panel holds, at most: some spans.
+pub(crate) const MAX_INPUTS: usize = 4 * SPAN;
 /// Weights that share a scale, at least.
 const MIN_GROUP: usize = 16;
-/// Groups of a span, at most.
-pub(crate) const MAX_GROUPS: usize = SPAN / MIN_GROUP;
+/// Groups of a panel, at most.
+const MAX_GROUPS: usize = MAX_INPUTS / MIN_GROUP;
 
 /// How a panel's bytes are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub(crate) struct Form {
 /// Which integers a panel holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Range {
-    /// Any signed bytes.
+    /// Any signed bytes, made [`Lanes::wide`] in a panel.
     Signed,
     /// Unsigned bytes that are the weights plus `bias`, so small that the products of two neighbours, summed over
     /// `steps` (8, 4 or 2) steps, fit into 16 signed bits: not above 15, 31 or 63. No bias beside minima.
@@ -36,7 +38,7 @@ pub(crate) enum Range {
 }
 
 impl Range {
-    /// What has been added to weights when lanes `L` multiply them.
+    /// What has been added to weights that lanes `L` multiply.
     #[inline(always)]
     pub(crate) const fn bias<L: Lanes>(self) -> i32 {
         match self {
@@ -46,9 +48,9 @@ impl Range {
     }
 }
 
-/// Sixteen channels of a span.
+/// Sixteen channels.
 pub(crate) struct Panel {
-    steps: [Bytes; SPAN / 4],
+    steps: [Bytes; MAX_INPUTS / 4],
     scales: [Floats; MAX_GROUPS],
     minima: [Floats; MAX_GROUPS],
 }
@@ -56,7 +58,7 @@ pub(crate) struct Panel {
 impl Default for Box<Panel> {
     fn default() -> Self {
         Box::new(Panel {
-            steps: [Bytes::ZERO; SPAN / 4],
+            steps: [Bytes::ZERO; MAX_INPUTS / 4],
             scales: [Floats::ZERO; MAX_GROUPS],
             minima: [Floats::ZERO; MAX_GROUPS],
         })

@@ -8,6 +8,7 @@ use dewdrop_backend::{Program, Register};
 use crate::activations::Activations;
 use crate::buffer::Buffer;
 use crate::isa::Isa;
+use crate::panel::Form;
 use crate::pool::Pool;
 
 /// Registers of a tile of rows, `[n_rows, width]` each, and the int8 of those that a quantized matrix has read.
@@ -122,14 +123,15 @@ impl Registers {
         !self.values[index(register)].is_empty()
     }
 
-    /// A register's rows as int8, computed once per content.
-    pub(crate) fn quantize(&mut self, isa: Isa, pool: &mut Pool, register: Register) {
+    /// A register's rows as int8, computed once per content, ready for weights of a form.
+    pub(crate) fn quantize(&mut self, isa: Isa, pool: &mut Pool, register: Register, form: Form) {
         let i = index(register);
         if !self.fresh[i] {
             let values = &self.values[i][..self.n_rows * self.widths[i]];
             self.quantized[i].fill(isa, pool, values, self.widths[i]);
             self.fresh[i] = true;
         }
+        self.quantized[i].start(form.group, isa.bias(form.range));
     }
 
     /// What [`Registers::quantize`] has computed.

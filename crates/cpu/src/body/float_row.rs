@@ -97,7 +97,11 @@ impl<S: Stored> FloatRow<'_, S> {
                 let at = (first + c) * channel_bytes + span * SPAN * S::BYTES;
                 weights[c] = &self.weights[at..][..x.len() * S::BYTES];
             }
-            let sums = span_sums::<L, S, N>(l, &weights, x);
+            // The channels that come next, in one stream while these are read in several: else memory would be asked for
+            // each of those anew, and would rest.
+            let next = (first + N) * channel_bytes + N * span * SPAN * S::BYTES;
+            let next = self.weights.as_ptr().wrapping_add(next);
+            let sums = span_sums::<L, S, N>(l, &weights, x, next);
             for c in 0..N {
                 let out = &mut self.out[first + c];
                 *out = if span == 0 { sums[c] } else { *out + sums[c] };
@@ -106,12 +110,21 @@ impl<S: Stored> FloatRow<'_, S> {
     }
 }
 
-/// A span's value of each channel: sums over lanes, and their tree.
+/// A span's value of each channel: sums over lanes, and their tree. As many bytes are asked for from `next` on.
 #[inline(always)]
-fn span_sums<L: Lanes, S: Stored, const N: usize>(l: L, weights: &[&[u8]; N], x: &[f32]) -> [f32; N] {
+fn span_sums<L: Lanes, S: Stored, const N: usize>(
+    l: L,
+    weights: &[&[u8]; N],
+    x: &[f32],
+    next: *const u8,
+) -> [f32; N] {
     let mut acc = [l.splat(0.0); N];
     let (vectors, rest) = x.as_chunks::<16>();
+    let step_bytes = N * 16 * S::BYTES;
     for (i, x) in vectors.iter().enumerate() {
+        for line in (0..step_bytes).step_by(64) {
+            l.prefetch_far(next.wrapping_add(i * step_bytes + line));
+        }
         let x = l.load(x);
         for c in 0..N {
             acc[c] = l.fma(S::load(l, &weights[c][16 * S::BYTES * i..][..16 * S::BYTES]), x, acc[c]);

@@ -1,28 +1,26 @@
-//! A panel of sixteen channels times quantized rows: the kernel under all quantized matrices.
+//! Panels of sixteen channels times quantized rows: the kernel under all quantized matrices.
 
 use super::next::Next;
 use super::target::Target;
 use crate::activations::{Activations, Tile};
 use crate::isa::Isa;
-use crate::lanes::{Bytes, Job, Lanes};
-use crate::panel::{Form, MAX_GROUPS, Part, Range};
+use crate::lanes::{Bytes, Floats, Job, Lanes};
+use crate::panel::{Form, Part, Range, SPAN};
 
-/// Rows of a tile, at most.
-const MAX_ROWS: usize = 8;
 /// Groups for which memory is asked for at once.
 const ASKING: usize = 8;
+/// Panels that are multiplied side by side, at most.
+pub(crate) const MAX_PANELS: usize = 2;
 
-/// One span of a panel for all rows. The parameters are of the panel's [`Form`]: whether it has minima, whether its
+/// Some inputs of some channels for all rows. The parameters are of the panels' [`Form`]: whether it has minima, whether its
 /// integers are small, and the steps of a group.
 struct Product<'a, const MINIMA: bool, const SMALL: bool, const STEPS: usize> {
-    panel: Part<'a>,
-    /// Steps whose products fit into 16 bits, if small.
-    stretch: usize,
+    panels: [Part<'a>; MAX_PANELS],
     range: Range,
     activations: &'a Activations,
     first_input: usize,
     target: Target<'a>,
-    next: Next,
+    next: [Next; MAX_PANELS],
 }
 
 /// How many times a tile asks for memory.
@@ -30,28 +28,24 @@ pub(crate) const fn asks(n_groups: usize) -> usize {
     n_groups.div_ceil(ASKING)
 }
 
-/// Multiplies a span of a panel with all rows. Each tile has [`asks`] of the steps of `next`.
+/// Multiplies some inputs of the target's channels with all rows. They are in `panels`, of which as many are read as the
+/// instruction set multiplies side by side. Each tile has [`asks`] of the steps of each of `next`.
 ///
 /// # Safety
 /// The target's columns are the present task's alone.
 pub(crate) unsafe fn product(
     isa: Isa,
     form: Form,
-    panel: Part<'_>,
+    panels: [Part<'_>; MAX_PANELS],
     activations: &Activations,
     first_input: usize,
     target: Target<'_>,
-    next: Next,
+    next: [Next; MAX_PANELS],
 ) {
-    let stretch = match form.range {
-        Range::Signed => 0,
-        Range::Small { steps, .. } => steps,
-    };
     macro_rules! run {
         ($minima:literal, $small:literal, $steps:literal) => {
             isa.run(Product::<$minima, $small, $steps> {
-                panel,
-                stretch,
+                panels,
                 range: form.range,
                 activations,
                 first_input,
@@ -75,73 +69,104 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Job for Product<
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let mut starts = [0; MAX_ROWS * MAX_GROUPS];
-        for tile in 0..self.activations.n_tiles() {
-            match self.activations.width() {
-                1 => self.tile::<L, 1>(l, tile, &mut starts),
-                2 => self.tile::<L, 2>(l, tile, &mut starts),
-                3 => self.tile::<L, 3>(l, tile, &mut starts),
-                4 => self.tile::<L, 4>(l, tile, &mut starts),
-                6 if L::WIDE => self.tile::<L, 6>(l, tile, &mut starts),
-                8 if L::WIDE => self.tile::<L, 8>(l, tile, &mut starts),
-                width => unreachable!("tiles of {width} rows"),
-            }
+        match L::TILE_PANELS {
+            1 => self.tiles::<L, 1>(l),
+            2 => self.tiles::<L, 2>(l),
+            n => unreachable!("{n} panels side by side"),
         }
     }
 }
 
 impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINIMA, SMALL, STEPS> {
+    #[inline(always)]
+    fn tiles<L: Lanes, const PANELS: usize>(&self, l: L) {
+        for tile in 0..self.activations.n_tiles() {
+            match self.activations.width() {
+                1 => self.tile::<L, PANELS, 1>(l, tile),
+                2 => self.tile::<L, PANELS, 2>(l, tile),
+                3 => self.tile::<L, PANELS, 3>(l, tile),
+                4 => self.tile::<L, PANELS, 4>(l, tile),
+                6 if L::WIDE => self.tile::<L, PANELS, 6>(l, tile),
+                8 if L::WIDE => self.tile::<L, PANELS, 8>(l, tile),
+                width => unreachable!("tiles of {width} rows"),
+            }
+        }
+    }
+
     /// Whether the weights are too large by a bias, as these lanes multiply them. Minima come without one.
     #[inline(always)]
     const fn has_bias<L: Lanes>() -> bool {
         if SMALL { !MINIMA } else { L::WIDE_BIAS != 0 }
     }
 
-    /// `starts`: room to compute in.
     #[inline(always)]
-    fn tile<L: Lanes, const ROWS: usize>(&self, l: L, tile: usize, starts: &mut [i32]) {
-        let x = self.activations.tile(tile, self.first_input, 4 * self.panel.steps.len(), 4 * STEPS);
-        if Self::has_bias::<L>() {
-            start(self.range.bias::<L>(), x.sums, starts);
+    fn tile<L: Lanes, const PANELS: usize, const ROWS: usize>(&self, l: L, tile: usize) {
+        let (n, bias) = (4 * self.panels[0].steps.len(), self.range.bias::<L>());
+        let x = self.activations.tile(tile, self.first_input, n, 4 * STEPS, bias);
+        let n_groups = n / (4 * STEPS);
+        let x = Rows::<ROWS, STEPS>::new(&x, n_groups, Self::has_bias::<L>());
+        let mut panels = [Groups::<STEPS>::NONE; PANELS];
+        for p in 0..PANELS {
+            panels[p] = Groups::new(&self.panels[p], n_groups, MINIMA);
         }
-        let values = self.values::<L, ROWS>(l, x, starts, self.activations.n_tiles() - tile - 1);
-        let first_row = tile * ROWS;
-        for r in 0..ROWS.min(self.activations.n_rows() - first_row) {
+        let rows = tile * ROWS..self.activations.n_rows().min((tile + 1) * ROWS);
+        self.target.ask(l, rows.clone());
+        let asks_left = (self.activations.n_tiles() - tile - 1) * asks(n_groups);
+        let mut values = [[l.splat(0.0); ROWS]; PANELS];
+        for first in (0..n_groups).step_by(SPAN / (4 * STEPS)) {
+            let end = n_groups.min(first + SPAN / (4 * STEPS));
+            let mut of_span = panels;
+            for p in 0..PANELS {
+                of_span[p] = panels[p].part(first, end);
+            }
+            let left = asks_left + asks(n_groups) - first / ASKING;
+            let acc = self.span::<L, PANELS, ROWS>(l, of_span, x.part(first, end), left);
+            for p in 0..PANELS {
+                for r in 0..ROWS {
+                    values[p][r] = if first == 0 { acc[p][r] } else { l.add(values[p][r], acc[p][r]) };
+                }
+            }
+        }
+        for p in 0..PANELS {
             // SAFETY: the columns are this task's alone (`product`'s contract).
-            unsafe { self.target.put(l, first_row + r, values[r]) };
+            unsafe { self.target.put(l, rows.start, p, &values[p][..rows.len()]) };
         }
     }
 
-    /// A span's values: a chain over groups. `tiles_left` follow.
+    /// A span's values: a chain over groups. Of all tiles, so many asks for memory are left.
     #[inline(always)]
-    fn values<L: Lanes, const ROWS: usize>(
+    fn span<L: Lanes, const PANELS: usize, const ROWS: usize>(
         &self,
         l: L,
-        x: Tile<'_>,
-        starts: &[i32],
-        tiles_left: usize,
-    ) -> [L::F; ROWS] {
-        let n_groups = self.panel.scales.len();
-        let weights = &self.panel.steps.as_chunks::<STEPS>().0[..n_groups];
-        let weight_scales = &self.panel.scales[..n_groups];
-        let minima = if MINIMA { &self.panel.minima[..n_groups] } else { weight_scales };
-        let q = &x.q.as_chunks::<ROWS>().0.as_chunks::<STEPS>().0[..n_groups];
-        let (scales, starts) = (x.scales.as_chunks::<ROWS>().0, &starts.as_chunks::<ROWS>().0[..n_groups]);
-        let scaled_sums = &x.scaled_sums.as_chunks::<ROWS>().0[..n_groups];
-        let mut acc = [l.splat(0.0); ROWS];
+        panels: [Groups<'_, STEPS>; PANELS],
+        x: Rows<'_, ROWS, STEPS>,
+        asks_left: usize,
+    ) -> [[L::F; ROWS]; PANELS] {
+        let n_groups = x.q.len();
+        let mut acc = [[l.splat(0.0); ROWS]; PANELS];
         for first in (0..n_groups).step_by(ASKING) {
-            self.next.ask(l, (tiles_left + 1) * asks(n_groups) - first / ASKING - 1);
+            for p in 0..PANELS {
+                self.next[p].ask(l, asks_left - first / ASKING - 1);
+            }
             for g in first..n_groups.min(first + ASKING) {
                 // Looked up before anything is multiplied: a check of bounds after that would have compilers load
                 // everything before it and multiply behind it.
-                let (scales, scaled_sums) = (&scales[g * STEPS / 8], &scaled_sums[g]);
-                let products = self.integer_sums::<L, ROWS>(l, &weights[g], &q[g], &starts[g]);
-                let (weight_scales, minima) = (l.load(&weight_scales[g].0), l.load(&minima[g].0));
-                for r in 0..ROWS {
-                    let scale = l.mul(weight_scales, l.splat(scales[r]));
-                    acc[r] = l.fma(l.to_float(products[r]), scale, acc[r]);
-                    if MINIMA {
-                        acc[r] = l.fma(minima, l.splat(scaled_sums[r]), acc[r]);
+                let (scales, scaled_sums) = (&x.scales[g * STEPS / 8], &x.scaled_sums[g]);
+                let starts = if Self::has_bias::<L>() { &x.starts[g] } else { &[0; ROWS] };
+                let mut weights = [&[Bytes::ZERO; STEPS]; PANELS];
+                for p in 0..PANELS {
+                    weights[p] = &panels[p].steps[g];
+                }
+                let products = self.integer_sums::<L, PANELS, ROWS>(l, weights, &x.q[g], starts);
+                for p in 0..PANELS {
+                    let weight_scales = l.load(&panels[p].scales[g].0);
+                    let minima = l.load(&panels[p].minima[g].0);
+                    for r in 0..ROWS {
+                        let scale = l.mul(weight_scales, l.splat(scales[r]));
+                        acc[p][r] = l.fma(l.to_float(products[p][r]), scale, acc[p][r]);
+                        if MINIMA {
+                            acc[p][r] = l.fma(minima, l.splat(scaled_sums[r]), acc[p][r]);
+                        }
                     }
                 }
             }
@@ -151,48 +176,133 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINI
 
     /// Exact sums of one group's products.
     #[inline(always)]
-    fn integer_sums<L: Lanes, const ROWS: usize>(
+    fn integer_sums<L: Lanes, const PANELS: usize, const ROWS: usize>(
         &self,
         l: L,
-        weights: &[Bytes; STEPS],
+        weights: [&[Bytes; STEPS]; PANELS],
         q: &[[[i8; 4]; ROWS]; STEPS],
         starts: &[i32; ROWS],
-    ) -> [L::I; ROWS] {
+    ) -> [[L::I; ROWS]; PANELS] {
         let mut start = [l.splat_int(0); ROWS];
         if Self::has_bias::<L>() {
             for r in 0..ROWS {
                 start[r] = l.splat_int(starts[r]);
             }
         }
-        if SMALL && !L::WHOLE {
-            // What sums start from comes last, and the first widening has nothing to add to: such lanes have few registers.
-            let mut sums = [l.splat_int(0); ROWS];
-            let mut end = self.stretch.min(STEPS);
-            widen(l, &mut sums, products::<L, ROWS>(l, &weights[..end], &q[..end]));
-            while end < STEPS {
-                let next = STEPS.min(end + self.stretch);
-                widen(l, &mut sums, products::<L, ROWS>(l, &weights[end..next], &q[end..next]));
-                end = next;
+        let mut sums = [start; PANELS];
+        match self.range {
+            Range::Small { steps, .. } if SMALL && !L::WHOLE => {
+                for p in 0..PANELS {
+                    sums[p] = widened::<L, STEPS, ROWS>(l, steps, weights[p], q, start);
+                }
             }
-            for r in 0..ROWS {
-                sums[r] = l.add_int(sums[r], start[r]);
-            }
-            return sums;
-        }
-        let mut sums = start;
-        for k in 0..STEPS {
-            let weights = l.load_bytes(&weights[k].0);
-            for r in 0..ROWS {
-                let q = four(l, q[k][r]);
-                sums[r] = if SMALL {
-                    l.whole_products(sums[r], weights, q)
-                } else {
-                    l.wide_products(sums[r], weights, q)
-                };
+            _ => {
+                for k in 0..STEPS {
+                    for r in 0..ROWS {
+                        let q = four(l, q[k][r]);
+                        for p in 0..PANELS {
+                            let weights = l.load_bytes(&weights[p][k].0);
+                            sums[p][r] = if SMALL {
+                                l.whole_products(sums[p][r], weights, q)
+                            } else {
+                                l.wide_products(sums[p][r], weights, q)
+                            };
+                        }
+                    }
+                }
             }
         }
         sums
     }
+}
+
+/// A panel's groups. All slices are as long as said when they were made: what compilers know needs no check of bounds.
+#[derive(Clone, Copy)]
+struct Groups<'a, const STEPS: usize> {
+    steps: &'a [[Bytes; STEPS]],
+    scales: &'a [Floats],
+    /// Anything if there are none.
+    minima: &'a [Floats],
+}
+
+impl<'a, const STEPS: usize> Groups<'a, STEPS> {
+    const NONE: Self = Groups { steps: &[], scales: &[], minima: &[] };
+
+    #[inline(always)]
+    fn new(panel: &Part<'a>, n: usize, has_minima: bool) -> Self {
+        let minima = if has_minima { panel.minima } else { panel.scales };
+        let (steps, _) = panel.steps.as_chunks();
+        Groups { steps: &steps[..n], scales: &panel.scales[..n], minima: &minima[..n] }
+    }
+
+    #[inline(always)]
+    fn part(self, first: usize, end: usize) -> Self {
+        let n = end - first;
+        Groups {
+            steps: &self.steps[first..][..n],
+            scales: &self.scales[first..][..n],
+            minima: &self.minima[first..][..n],
+        }
+    }
+}
+
+/// A tile's rows, by groups, as [`Groups`].
+#[derive(Clone, Copy)]
+struct Rows<'a, const ROWS: usize, const STEPS: usize> {
+    q: &'a [[[[i8; 4]; ROWS]; STEPS]],
+    /// One for each 32 inputs.
+    scales: &'a [[f32; ROWS]],
+    /// Empty if weights have no bias.
+    starts: &'a [[i32; ROWS]],
+    scaled_sums: &'a [[f32; ROWS]],
+}
+
+impl<'a, const ROWS: usize, const STEPS: usize> Rows<'a, ROWS, STEPS> {
+    #[inline(always)]
+    fn new(x: &Tile<'a>, n: usize, has_bias: bool) -> Self {
+        Rows {
+            q: &x.q.as_chunks().0.as_chunks().0[..n],
+            scales: &x.scales.as_chunks().0[..n * STEPS / 8],
+            starts: &x.starts.as_chunks().0[..if has_bias { n } else { 0 }],
+            scaled_sums: &x.scaled_sums.as_chunks().0[..n],
+        }
+    }
+
+    #[inline(always)]
+    fn part(self, first: usize, end: usize) -> Self {
+        let n = end - first;
+        let has_bias = !self.starts.is_empty();
+        Rows {
+            q: &self.q[first..][..n],
+            scales: &self.scales[first * STEPS / 8..][..n * STEPS / 8],
+            starts: &self.starts[if has_bias { first..end } else { 0..0 }],
+            scaled_sums: &self.scaled_sums[first..][..n],
+        }
+    }
+}
+
+/// Sums of a group's products, small ones, widened after each stretch of steps whose products fit into 16 bits.
+#[inline(always)]
+fn widened<L: Lanes, const STEPS: usize, const ROWS: usize>(
+    l: L,
+    stretch: usize,
+    weights: &[Bytes; STEPS],
+    q: &[[[i8; 4]; ROWS]; STEPS],
+    start: [L::I; ROWS],
+) -> [L::I; ROWS] {
+    // What sums start from comes last, and the first widening has nothing to add to: such lanes have few registers.
+    let mut sums = [l.splat_int(0); ROWS];
+    let mut end = stretch.min(STEPS);
+    widen(l, &mut sums, products::<L, ROWS>(l, &weights[..end], &q[..end]));
+    while end < STEPS {
+        let next = STEPS.min(end + stretch);
+        widen(l, &mut sums, products::<L, ROWS>(l, &weights[end..next], &q[end..next]));
+        end = next;
+    }
+    for r in 0..ROWS {
+        sums[r] = l.add_int(sums[r], start[r]);
+    }
+    sums
 }
 
 /// Products of some steps, small ones, not widened yet.
@@ -224,12 +334,4 @@ pub(crate) fn four<L: Lanes>(l: L, q: [i8; 4]) -> L::I {
         q[2].cast_unsigned(),
         q[3].cast_unsigned(),
     ]))
-}
-
-/// What sums of products start from, so that a bias of the weights goes away; `sums` of the activations.
-#[inline(always)]
-pub(crate) fn start(bias: i32, sums: &[i32], starts: &mut [i32]) {
-    for (start, sum) in starts.iter_mut().zip(sums) {
-        *start = -bias * sum;
-    }
 }

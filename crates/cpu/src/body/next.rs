@@ -30,7 +30,7 @@ impl Next {
     pub(crate) fn ask<L: Lanes>(self, l: L, left: usize) {
         let end = self.n_lines.saturating_sub(left * self.share);
         for line in end.saturating_sub(self.share)..end {
-            l.prefetch(self.at.wrapping_add(line * LINE));
+            l.prefetch_far(self.at.wrapping_add(line * LINE));
         }
     }
 }

@@ -342,6 +342,12 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn prefetch(self, at: *const u8) {
         // SAFETY: a hint, which touches no memory.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_far(self, at: *const u8) {
+        // SAFETY: a hint, which touches no memory.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
 
@@ -365,17 +371,6 @@ impl Lanes for Avx2 {
         each!(sums, lanes => _mm256_add_epi32)
     }
 
-    #[inline(always)]
-    fn whole_products(
-        self,
-        sums: [__m256i; 2],
-        weights: [__m256i; 2],
-        activations: [__m256i; 2],
-    ) -> [__m256i; 2] {
-        let pairs = each!(weights, activations => _mm256_maddubs_epi16);
-        self.widen(sums, pairs)
-    }
-
     /// `|w| * (a with w's sign)`: at most 128 * 127 each, so that a pair fits into 16 bits.
     #[inline(always)]
     fn wide_products(
@@ -386,8 +381,7 @@ impl Lanes for Avx2 {
     ) -> [__m256i; 2] {
         let magnitudes = each!(weights => _mm256_abs_epi8);
         let turned = each!(activations, weights => _mm256_sign_epi8);
-        let pairs = each!(magnitudes, turned => _mm256_maddubs_epi16);
-        self.widen(sums, pairs)
+        self.whole_products(sums, magnitudes, turned)
     }
 }
 

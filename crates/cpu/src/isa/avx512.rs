@@ -291,6 +291,12 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn prefetch(self, at: *const u8) {
         // SAFETY: a hint, which touches no memory.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_far(self, at: *const u8) {
+        // SAFETY: a hint, which touches no memory.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
 
@@ -317,8 +323,12 @@ impl Lanes for Avx512 {
 
     /// VNNI's first factors are unsigned: flipping the sign bit adds 128.
     #[inline(always)]
+    fn wide(self, weights: __m512i) -> __m512i {
+        self.xor(weights, self.splat_int(0x8080_8080u32.cast_signed()))
+    }
+
+    #[inline(always)]
     fn wide_products(self, sums: __m512i, weights: __m512i, activations: __m512i) -> __m512i {
-        let signs = self.splat_int(0x8080_8080u32.cast_signed());
-        self.products(sums, self.xor(weights, signs), activations)
+        self.products(sums, weights, activations)
     }
 }

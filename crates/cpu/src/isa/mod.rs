@@ -3,6 +3,7 @@
 use dewdrop_backend::BackendError;
 
 use crate::lanes::{Job, Lanes};
+use crate::panel::Range;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -29,11 +30,13 @@ pub(crate) enum Isa {
 /// The environment variable that names the instruction set where no option does.
 const VARIABLE: &str = "DEWDROP_ISA";
 
-/// How many rows a product takes at a time.
+/// How much a product takes at a time.
 #[derive(Clone, Copy)]
 pub(crate) struct TileShape {
-    /// Of a tile, at most.
+    /// Rows of a tile, at most.
     pub(crate) rows: usize,
+    /// Panels that many rows are multiplied with.
+    pub(crate) panels: usize,
     /// Up to so many are one tile, and multiplied as weights are unpacked.
     pub(crate) few_rows: usize,
 }
@@ -89,10 +92,24 @@ impl Isa {
 
             #[inline(always)]
             fn run<L: Lanes>(self, _: L) -> TileShape {
-                TileShape { rows: L::TILE_ROWS, few_rows: L::FEW_ROWS }
+                TileShape { rows: L::TILE_ROWS, panels: L::TILE_PANELS, few_rows: L::FEW_ROWS }
             }
         }
         self.run(Tile)
+    }
+
+    /// What has been added to weights of a range that are multiplied.
+    pub(crate) fn bias(self, range: Range) -> i32 {
+        struct Bias(Range);
+        impl Job for Bias {
+            type Output = i32;
+
+            #[inline(always)]
+            fn run<L: Lanes>(self, _: L) -> i32 {
+                self.0.bias::<L>()
+            }
+        }
+        self.run(Bias(range))
     }
 
     /// Runs a job with this instruction set enabled.

@@ -354,6 +354,12 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     #[inline(always)]
     fn prefetch(self, at: *const u8) {
         // SAFETY: a hint, which touches no memory.
+        unsafe { asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags)) }
+    }
+
+    #[inline(always)]
+    fn prefetch_far(self, at: *const u8) {
+        // SAFETY: a hint, which touches no memory.
         unsafe { asm!("prfm pldl2keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags)) }
     }
 

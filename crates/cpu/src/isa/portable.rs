@@ -266,6 +266,9 @@ impl Lanes for Portable {
     fn prefetch(self, _: *const u8) {}
 
     #[inline(always)]
+    fn prefetch_far(self, _: *const u8) {}
+
+    #[inline(always)]
     fn no_products(self) -> [i32; 16] {
         [0; 16]
     }
@@ -278,11 +281,6 @@ impl Lanes for Portable {
     #[inline(always)]
     fn widen(self, sums: [i32; 16], partial: [i32; 16]) -> [i32; 16] {
         self.add_int(sums, partial)
-    }
-
-    #[inline(always)]
-    fn whole_products(self, sums: [i32; 16], weights: [i32; 16], activations: [i32; 16]) -> [i32; 16] {
-        self.products(sums, weights, activations)
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Products of weight matrices with all rows.
 //!
-//! A task owns some channels for all rows. Of a quantized matrix it unpacks one span of sixteen channels after another
+//! A task owns some channels for all rows. Of a quantized matrix it unpacks some inputs of sixteen channels after another
 //! into a panel, which then serves every row: each weight is read and unpacked once per pass.
 
 use std::marker::PhantomData;
@@ -14,14 +14,14 @@ use crate::activations::Activations;
 use crate::body::decode::decode;
 use crate::body::float_product::{FloatProduct, float_product};
 use crate::body::float_row::{BF16, F16, F32, FloatRow, Stored};
-use crate::body::integer_product::{asks, product};
+use crate::body::integer_product::{MAX_PANELS, asks, product};
 use crate::body::next::Next;
 use crate::body::target::{End, Target};
 use crate::buffer::Buffer;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::loaded::{Layout, Matrix};
-use crate::panel::{CHANNELS, Panel, SPAN};
+use crate::panel::{CHANNELS, MAX_INPUTS, Panel, SPAN};
 use crate::pass::Pass;
 use crate::pool::Pool;
 use crate::unpack::{FewRows, Source, Unpacker};
@@ -61,8 +61,8 @@ impl Pass {
         let width = self.registers.width(input);
         let alone = |i: usize| products[..i].iter().all(|other| other.out != products[i].out);
         assert!((0..products.len()).all(alone), "two products side by side write one register");
-        if products.iter().any(|product| unpacker(product.matrix, self.arithmetic).is_some()) {
-            self.registers.quantize(self.isa, &mut self.pool, input);
+        for Unpacker { form, .. } in products.iter().filter_map(|p| unpacker(p.matrix, self.arithmetic)) {
+            self.registers.quantize(self.isa, &mut self.pool, input, *form);
         }
         let mut outs: Vec<Buffer> =
             products.iter().map(|product| self.registers.take_spare(product.out)).collect();
@@ -88,9 +88,8 @@ impl Pass {
 /// What a worker unpacks into.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    panel: Box<Panel>,
+    panels: [Box<Panel>; MAX_PANELS],
     floats: Buffer,
-    starts: Vec<i32>,
 }
 
 /// `out = end(matrix x)`, `[n_rows, n_out]`.
@@ -125,11 +124,10 @@ pub(crate) fn run(pool: &mut Pool, scratch: &[Mutex<Scratch>], products: &[Multi
 }
 
 impl Multiply<'_> {
-    /// Channels that are computed at a time. All rows are read for them, so of floats, which are four times as long, twice
-    /// as many.
+    /// Channels that are computed at a time. All rows are read for them, so of floats, which are four times as long, many.
     fn tile_channels(&self) -> usize {
         match self.rows {
-            Rows::Integers(_) => CHANNELS,
+            Rows::Integers(_) => CHANNELS * self.isa.tile().panels,
             Rows::Floats(_) => 2 * CHANNELS,
         }
     }
@@ -154,7 +152,7 @@ impl Multiply<'_> {
         unsafe {
             match self.rows {
                 Rows::Integers(x) if self.matrix.layout == Layout::Panels && x.are_few() => {
-                    self.few_rows(channels(tiles), x, &mut scratch.starts);
+                    self.few_rows(channels(tiles), x);
                 }
                 Rows::Integers(x) => {
                     tiles.for_each(|tile| self.integer_tile(channels(tile..tile + 1), x, scratch));
@@ -176,12 +174,12 @@ impl Multiply<'_> {
     ///
     /// # Safety
     /// These columns of `out` are the present task's alone.
-    unsafe fn few_rows(&self, channels: Range<usize>, x: &Activations, starts: &mut Vec<i32>) {
+    unsafe fn few_rows(&self, channels: Range<usize>, x: &Activations) {
         let &Matrix { block_type, n_in, n_out, ref blocks, .. } = self.matrix;
         let channel_bytes = block_type.bytes_for(n_in);
         let bytes = &blocks[channels.start * channel_bytes..];
         let bytes = &bytes[..channels.len().next_multiple_of(CHANNELS) * channel_bytes];
-        let rows = FewRows { bytes, x, channels, out: self.out, n_out, end: self.end, starts };
+        let rows = FewRows { bytes, x, channels, out: self.out, n_out, end: self.end };
         // SAFETY: by the caller.
         unsafe { (self.unpacker(x).few)(self.isa, rows) };
     }
@@ -191,8 +189,8 @@ impl Multiply<'_> {
     unsafe fn integer_tile(&self, channels: Range<usize>, x: &Activations, scratch: &mut Scratch) {
         let &Matrix { n_in, n_out, .. } = self.matrix;
         let unpacker = self.unpacker(x);
-        for first in (0..n_in).step_by(SPAN) {
-            let n = SPAN.min(n_in - first);
+        for first in (0..n_in).step_by(MAX_INPUTS) {
+            let n = MAX_INPUTS.min(n_in - first);
             let target = Target {
                 out: self.out,
                 n_out,
@@ -202,11 +200,11 @@ impl Multiply<'_> {
                 end: (first + n == n_in).then_some(self.end),
             };
             // SAFETY: by the caller.
-            unsafe { self.rows(unpacker, x, first, n, target, &mut scratch.panel) };
+            unsafe { self.rows(unpacker, x, first, n, target, &mut scratch.panels) };
         }
     }
 
-    /// One span of all rows, multiplied with weights that are unpacked first.
+    /// Some inputs of all rows, multiplied with weights that are unpacked first.
     ///
     /// # Safety
     /// The target's columns are the present task's alone.
@@ -217,20 +215,24 @@ impl Multiply<'_> {
         first: usize,
         n: usize,
         target: Target<'_>,
-        panel: &mut Panel,
+        panels: &mut [Box<Panel>; MAX_PANELS],
     ) {
         let form = unpacker.form;
-        let source = self.source(target.channel..target.channel + target.n_channels, first, n);
-        let next = match source {
-            // What follows in memory is used next, but for a tile's last span.
-            Source::Panels(bytes) => {
-                Next::new(bytes.as_ptr_range().end, bytes.len(), x.n_tiles() * asks(n / form.group))
+        let mut next = [Next::NOTHING; MAX_PANELS];
+        let end = target.channel + target.n_channels;
+        for (p, channel) in (target.channel..end).step_by(CHANNELS).enumerate() {
+            let source = self.source(channel..end.min(channel + CHANNELS), first, n);
+            if let Source::Panels(bytes) = source {
+                // What follows in memory is used next, but for a tile's last span.
+                next[p] =
+                    Next::new(bytes.as_ptr_range().end, bytes.len(), x.n_tiles() * asks(n / form.group));
             }
-            Source::File { .. } => Next::NOTHING,
-        };
-        (unpacker.unpack)(self.isa, &source, panel.part_mut(form, n));
+            (unpacker.unpack)(self.isa, &source, panels[p].part_mut(form, n));
+        }
+        // Channels that are too few for all panels leave what was in the others, whose values go nowhere.
+        let panels = panels.each_ref().map(|panel| panel.part(form, n));
         // SAFETY: by the caller.
-        unsafe { product(self.isa, form, panel.part(form, n), x, first, target, next) };
+        unsafe { product(self.isa, form, panels, x, first, target, next) };
     }
 
     /// The rearranged blocks of `n` inputs from `first` on.

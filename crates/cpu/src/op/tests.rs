@@ -17,6 +17,7 @@ use crate::isa::Isa;
 use crate::loaded::{Layout, Matrix};
 use crate::panels;
 use crate::pool::Pool;
+use crate::unpack::Unpacker;
 
 /// Numbers of all sizes, zeros and denormals among them, from a seed.
 fn values(n: usize, seed: u64) -> Vec<f32> {
@@ -53,8 +54,9 @@ fn product(
     let mut pool = Pool::new(threads).unwrap();
     let mut activations = Activations::default();
     let rows = match unpacker(matrix, arithmetic) {
-        Some(_) => {
+        Some(Unpacker { form, .. }) => {
             activations.fill(isa, &mut pool, x, matrix.n_in);
+            activations.start(form.group, isa.bias(form.range));
             Rows::Integers(&activations)
         }
         None => Rows::Floats(x),
@@ -145,7 +147,7 @@ proptest! {
             let mut got = Activations::default();
             got.fill(isa, &mut Pool::new(1).unwrap(), &x, x.len());
             for group in [16, 32] {
-                let tile = got.tile(0, 0, x.len(), group);
+                let tile = got.tile(0, 0, x.len(), group, 0);
                 prop_assert_eq!(tile.q.as_flattened(), &want.q[..]);
                 for g in 0..x.len() / group {
                     let scale = tile.scales[g * group / 32];

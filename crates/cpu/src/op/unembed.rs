@@ -9,6 +9,7 @@ use crate::body::target::End;
 use crate::disjoint::Disjoint;
 use crate::loaded::Matrix;
 use crate::pass::Pass;
+use crate::unpack::Unpacker;
 
 /// Logits of a task of the cap.
 const STRETCH: usize = 4096;
@@ -44,8 +45,9 @@ impl Pass {
     fn multiply_head(&mut self, matrix: &Matrix, x: &[f32], softcap: Option<f32>, out: &mut [f32]) {
         let mut activations = Activations::default();
         let rows = match unpacker(matrix, self.arithmetic) {
-            Some(_) => {
+            Some(Unpacker { form, .. }) => {
                 activations.fill(self.isa, &mut self.pool, x, matrix.n_in);
+                activations.start(form.group, self.isa.bias(form.range));
                 Rows::Integers(&activations)
             }
             None => Rows::Floats(x),

@@ -16,6 +16,17 @@ pub(super) trait Blocks {
 
     /// Byte `at`, as an integer.
     fn byte<L: Lanes>(&self, l: L, at: usize) -> L::I;
+
+    /// Asks for one of `n` parts of as many bytes as these, which will be needed soon: in the order in which they lie,
+    /// whatever the order in which these are read, since processors that see a line asked for fetch those after it.
+    fn ask<L: Lanes>(&self, l: L, part: usize, n: usize);
+}
+
+/// Where the cache lines of one of `n` parts of some bytes lie.
+#[inline(always)]
+fn lines(bytes: usize, part: usize, n: usize) -> impl Iterator<Item = usize> {
+    let n_lines = bytes.div_ceil(64);
+    (n_lines * part / n..n_lines * (part + 1) / n).map(|line| 64 * line)
 }
 
 /// As in a file: each channel's block is somewhere else.
@@ -26,16 +37,11 @@ pub(super) struct FileBlocks<'a> {
 }
 
 impl Blocks for FileBlocks<'_> {
-    /// As many bytes are asked for from where they will be needed: a few at a time, since a core can wait for some 20
-    /// cache lines only.
     #[inline(always)]
     fn sixteen<L: Lanes>(&self, l: L, at: usize) -> [L::I; 4] {
         let mut rows = [&[0; 16]; CHANNELS];
         for j in 0..CHANNELS {
             rows[j] = self.channels[j][at..at + 16].first_chunk().expect("sixteen bytes");
-        }
-        for line in 0..CHANNELS * 16 / 64 {
-            l.prefetch(self.soon.wrapping_add(CHANNELS * at + 64 * line));
         }
         l.transpose(rows)
     }
@@ -66,6 +72,13 @@ impl Blocks for FileBlocks<'_> {
         }
         l.spread(&bytes)
     }
+
+    #[inline(always)]
+    fn ask<L: Lanes>(&self, l: L, part: usize, n: usize) {
+        for line in lines(CHANNELS * self.channels[0].len(), part, n) {
+            l.prefetch_far(self.soon.wrapping_add(line));
+        }
+    }
 }
 
 /// As [`crate::panels`] lays them out: byte `at` of all channels begins at `CHANNELS * at`.
@@ -80,8 +93,8 @@ impl PanelBlocks<'_> {
     }
 }
 
-/// Bytes ahead of the present ones that are asked for: what a core reads while memory answers, twice.
-const AHEAD: usize = 4096;
+/// Bytes ahead of the present ones that are asked for: what a core reads while memory answers, a few times.
+const AHEAD: usize = 8192;
 
 impl Blocks for PanelBlocks<'_> {
     #[inline(always)]
@@ -95,9 +108,7 @@ impl Blocks for PanelBlocks<'_> {
 
     #[inline(always)]
     fn word<L: Lanes>(&self, l: L, at: usize) -> L::I {
-        let bytes = self.bytes(at);
-        l.prefetch(bytes.as_ptr().wrapping_add(AHEAD));
-        l.load_bytes(bytes)
+        l.load_bytes(self.bytes(at))
     }
 
     #[inline(always)]
@@ -113,5 +124,12 @@ impl Blocks for PanelBlocks<'_> {
     #[inline(always)]
     fn byte<L: Lanes>(&self, l: L, at: usize) -> L::I {
         l.spread(self.bytes(at))
+    }
+
+    #[inline(always)]
+    fn ask<L: Lanes>(&self, l: L, part: usize, n: usize) {
+        for line in lines(self.bytes.len(), part, n) {
+            l.prefetch(self.bytes.as_ptr().wrapping_add(AHEAD + line));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::blocks::{Blocks, PanelBlocks};
 use super::{MAX_GROUPS, MAX_UNIT, Packing, Sink};
 use crate::activations::{Activations, Tile};
-use crate::body::integer_product::{four, start};
+use crate::body::integer_product::four;
 use crate::body::target::{End, Target};
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
@@ -23,8 +23,6 @@ pub(crate) struct FewRows<'a> {
     pub(crate) out: Disjoint<'a, f32>,
     pub(crate) n_out: usize,
     pub(crate) end: End<'a>,
-    /// Room to compute in.
-    pub(crate) starts: &'a mut Vec<i32>,
 }
 
 /// Multiplies the channels with the rows.
@@ -54,15 +52,8 @@ impl<P: Packing, const ROWS: usize> Job for Multiply<'_, P, ROWS> {
         if ROWS > L::FEW_ROWS {
             unreachable!("{ROWS} rows, for which there are no registers");
         }
-        let x = self.rows.x;
-        let sums = x.tile(0, 0, x.n_in(), P::FORM.group).sums;
-        self.rows.starts.resize(sums.len(), 0);
-        let bias = P::FORM.range.bias::<L>();
-        if bias != 0 {
-            start(bias, sums, self.rows.starts);
-        }
         let mut groups = Groups::ZERO;
-        let FewRows { bytes, channels, .. } = &self.rows;
+        let FewRows { bytes, x, channels, .. } = &self.rows;
         let channel_bytes = x.n_in() / P::LEN * P::BYTES;
         for (first, bytes) in
             channels.clone().step_by(CHANNELS).zip(bytes.chunks_exact(CHANNELS * channel_bytes))
@@ -76,16 +67,16 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
     /// Sixteen channels, or what is left of them from `first` on: span after span.
     #[inline(always)]
     fn tile<L: Lanes>(&self, l: L, first: usize, bytes: &[u8], groups: &mut Groups<ROWS>) {
-        let FewRows { x, channels, out, n_out, end, starts, .. } = &self.rows;
+        let FewRows { x, channels, out, n_out, end, .. } = &self.rows;
         let n_blocks = x.n_in() / P::LEN;
         for first_block in (0..n_blocks).step_by(SPAN / P::LEN) {
             let end_block = n_blocks.min(first_block + SPAN / P::LEN);
-            let tile = x.tile(0, first_block * P::LEN, (end_block - first_block) * P::LEN, P::FORM.group);
-            let starts = &starts[first_block * (P::LEN / P::FORM.group) * ROWS..];
+            let (first_input, n) = (first_block * P::LEN, (end_block - first_block) * P::LEN);
+            let tile = x.tile(0, first_input, n, P::FORM.group, P::FORM.range.bias::<L>());
             let bytes = &bytes[first_block * CHANNELS * P::BYTES..end_block * CHANNELS * P::BYTES];
             let mut acc = [l.splat(0.0); ROWS];
             for (b, bytes) in bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
-                let inputs = BlockInputs::block::<P>(&tile, starts, b);
+                let inputs = BlockInputs::block::<L, P>(&tile, b);
                 acc = self.block(l, &PanelBlocks { bytes }, inputs, acc, groups);
             }
             let target = Target {
@@ -96,10 +87,8 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
                 first: first_block == 0,
                 end: (end_block == n_blocks).then_some(*end),
             };
-            for r in 0..x.n_rows().min(ROWS) {
-                // SAFETY: the columns are this task's alone (`multiply`'s contract).
-                unsafe { target.put(l, r, acc[r]) };
-            }
+            // SAFETY: the columns are this task's alone (`multiply`'s contract).
+            unsafe { target.put(l, 0, 0, &acc[..x.n_rows().min(ROWS)]) };
         }
     }
 }
@@ -125,6 +114,7 @@ impl<const ROWS: usize> Groups<ROWS> {
 struct BlockInputs<'a, const ROWS: usize> {
     q: &'a [[[i8; 4]; ROWS]],
     scales: &'a [[f32; ROWS]],
+    /// Empty if weights have no bias.
     starts: &'a [[i32; ROWS]],
     scaled_sums: &'a [[f32; ROWS]],
 }
@@ -132,24 +122,26 @@ struct BlockInputs<'a, const ROWS: usize> {
 impl<'a, const ROWS: usize> BlockInputs<'a, ROWS> {
     /// Those to block `b`, of a length that compilers know: no group of it needs a check of bounds.
     #[inline(always)]
-    fn block<P: Packing>(x: &Tile<'a>, starts: &'a [i32], b: usize) -> Self {
+    fn block<L: Lanes, P: Packing>(x: &Tile<'a>, b: usize) -> Self {
         let n_groups = P::LEN / P::FORM.group;
+        let n_starts = if P::FORM.range.bias::<L>() == 0 { 0 } else { n_groups };
         BlockInputs {
             q: &x.q.as_chunks().0[b * (P::LEN / 4)..][..P::LEN / 4],
             scales: &x.scales.as_chunks().0[b * (P::LEN / 32)..][..P::LEN / 32],
-            starts: &starts.as_chunks().0[b * n_groups..][..n_groups],
+            starts: &x.starts.as_chunks().0[b * n_starts..][..n_starts],
             scaled_sums: &x.scaled_sums.as_chunks().0[b * n_groups..][..n_groups],
         }
     }
 
     /// Those to a group of the block.
     #[inline(always)]
-    fn group<P: Packing>(self, g: usize) -> GroupInputs<'a, ROWS> {
+    fn group<L: Lanes, P: Packing>(self, g: usize) -> GroupInputs<'a, ROWS> {
         let n = P::FORM.group;
+        let has_bias = P::FORM.range.bias::<L>() != 0;
         GroupInputs {
             q: &self.q[g * (n / 4)..][..n / 4],
             scales: &self.scales[g * n / 32],
-            starts: &self.starts[g],
+            starts: if has_bias { &self.starts[g] } else { &[0; ROWS] },
             scaled_sums: &self.scaled_sums[g],
         }
     }
@@ -180,11 +172,12 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
         for unit in 0..n_groups / P::UNIT {
             // All inputs are looked up before anything is multiplied: a check of bounds after that would have compilers
             // load everything before it and multiply behind it.
-            let mut x = [inputs.group::<P>(P::group(unit, 0)); MAX_UNIT];
+            let mut x = [inputs.group::<L, P>(P::group(unit, 0)); MAX_UNIT];
             for i in 1..P::UNIT {
-                x[i] = inputs.group::<P>(P::group(unit, i));
+                x[i] = inputs.group::<L, P>(P::group(unit, i));
             }
             let mut dot = Dot::<L, P, ROWS>::new(l, x);
+            blocks.ask(l, unit, n_groups / P::UNIT);
             P::unit(l, blocks, unit, &mut dot);
             for i in 0..P::UNIT {
                 let g = P::group(unit, i);
@@ -207,7 +200,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
                 for r in 0..ROWS {
                     sums[r] = l.load(&groups.sums[g][r].0);
                 }
-                acc = links::<L, P, ROWS>(l, groups, g, sums, inputs.group::<P>(g), acc);
+                acc = links::<L, P, ROWS>(l, groups, g, sums, inputs.group::<L, P>(g), acc);
             }
         }
         acc
@@ -267,7 +260,9 @@ impl<L: Lanes, P: Packing, const ROWS: usize> Sink<L> for Dot<'_, L, P, ROWS> {
         for r in 0..ROWS {
             let activations = four(l, self.x[i].q[k][r]);
             match P::FORM.range {
-                Range::Signed => self.sums[i][r] = l.wide_products(self.sums[i][r], weights, activations),
+                Range::Signed => {
+                    self.sums[i][r] = l.wide_products(self.sums[i][r], l.wide(weights), activations)
+                }
                 Range::Small { .. } if L::WHOLE => {
                     self.sums[i][r] = l.whole_products(self.sums[i][r], weights, activations);
                 }

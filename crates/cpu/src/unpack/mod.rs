@@ -20,7 +20,7 @@ pub(crate) use self::few::FewRows;
 use self::blocks::{Blocks, FileBlocks, PanelBlocks};
 use crate::isa::Isa;
 use crate::lanes::{Bytes, Floats, Job, Lanes};
-use crate::panel::{CHANNELS, Form, PartMut};
+use crate::panel::{CHANNELS, Form, PartMut, Range};
 use crate::panels::Narrow;
 
 /// Writes the panel of some inputs of sixteen channels.
@@ -165,6 +165,7 @@ impl<P: Packing> Span<'_, P> {
         P::scales(l, blocks, &mut self.panel.scales[groups], &mut self.panel.minima[minima]);
         let steps = &mut self.panel.steps[b * n_steps..][..n_steps];
         for unit in 0..n_groups / P::UNIT {
+            blocks.ask(l, unit, n_groups / P::UNIT);
             P::unit(l, blocks, unit, &mut Store { l, steps, unit, of: PhantomData::<P> });
         }
     }
@@ -183,6 +184,10 @@ impl<L: Lanes, P: Packing> Sink<L> for Store<'_, L, P> {
     #[inline(always)]
     fn put(&mut self, i: usize, k: usize, weights: L::I) {
         let step = P::group(self.unit, i) * (P::FORM.group / 4) + k;
+        let weights = match P::FORM.range {
+            Range::Signed => self.l.wide(weights),
+            Range::Small { .. } => weights,
+        };
         self.l.store_bytes(weights, &mut self.steps[step].0);
     }
 }

@@ -7,11 +7,11 @@ use crate::panels;
 use crate::pool::Pool;
 
 /// Weights and scales as numbers: `[n_inputs][16]`, `[n_groups][16]` twice.
-fn content(form: Form, panel: &Panel, n: usize) -> (Vec<i32>, Vec<u32>) {
+fn content(isa: Isa, form: Form, panel: &Panel, n: usize) -> (Vec<i32>, Vec<u32>) {
     let part = panel.part(form, n);
-    let weight = |byte: u8| match form.range {
-        Range::Signed => i32::from(byte.cast_signed()),
-        Range::Small { bias, .. } => i32::from(byte) - bias,
+    let weight = |byte: u8| match isa.bias(form.range) {
+        0 if form.range == Range::Signed => i32::from(byte.cast_signed()),
+        bias => i32::from(byte) - bias,
     };
     let weights = part.steps.iter().flat_map(|step| step.0.map(weight)).collect();
     let floats =
@@ -66,7 +66,7 @@ proptest! {
                 for source in [Source::File { channels, soon: std::ptr::null() }, Source::Panels(&arranged)] {
                     let mut got = Box::<Panel>::default();
                     (unpacker.unpack)(isa, &source, got.part_mut(unpacker.form, n));
-                    let got = content(unpacker.form, &got, n);
+                    let got = content(isa, unpacker.form, &got, n);
                     prop_assert!(got.0 == want.0, "{} {}: weights", block.name, isa.name());
                     for (got, want) in got.1.iter().zip(&want.1) {
                         let nan = f32::from_bits(*got).is_nan() && f32::from_bits(*want).is_nan();

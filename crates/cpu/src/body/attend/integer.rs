@@ -138,7 +138,7 @@ impl Scores<'_, '_> {
         }
         for lot in 0..LOTS {
             for v in 0..V {
-                let keys = load(l, &columns[v][lot]);
+                let keys = l.wide(load(l, &columns[v][lot]));
                 for n in 0..N {
                     acc[n][v] = l.wide_products(acc[n][v], keys, four(l, q[n][lot]));
                 }

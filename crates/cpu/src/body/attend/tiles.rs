@@ -62,6 +62,6 @@ pub(super) const FEW: usize = 8;
 #[inline(always)]
 pub(super) fn prefetch<L: Lanes, E>(l: L, ahead: &[E], at: usize, n: usize) {
     for i in (at..at + n).step_by((64 / size_of::<E>()).max(1)) {
-        l.prefetch(ahead.as_ptr().wrapping_add(i).cast());
+        l.prefetch_far(ahead.as_ptr().wrapping_add(i).cast());
     }
 }
