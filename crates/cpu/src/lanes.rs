@@ -39,9 +39,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     const WHOLE: bool;
     /// Whether sixteen lanes are one register, of which there are 32.
     const WIDE: bool;
-    /// Rows of a product's tile, and panels that it multiplies them with: as many as there are registers for.
-    const TILE_ROWS: usize = if Self::WIDE { 6 } else { 4 };
-    const TILE_PANELS: usize = if Self::WIDE { 2 } else { 1 };
+    /// Rows of a product's tile, as many as there are registers for.
+    const TILE_ROWS: usize = if Self::WIDE { 8 } else { 4 };
     /// Up to so many rows, a power of two, weights are multiplied as they are unpacked.
     const FEW_ROWS: usize = if Self::WIDE { 8 } else { 2 };
 

@@ -1,4 +1,4 @@
-//! Panels of sixteen channels times quantized rows: the kernel under all quantized matrices.
+//! A panel of sixteen channels times quantized rows: the kernel under all quantized matrices.
 
 use super::next::Next;
 use super::target::Target;
@@ -9,18 +9,16 @@ use crate::panel::{Form, Part, Range, SPAN};
 
 /// Groups for which memory is asked for at once.
 const ASKING: usize = 8;
-/// Panels that are multiplied side by side, at most.
-pub(crate) const MAX_PANELS: usize = 2;
 
-/// Some inputs of some channels for all rows. The parameters are of the panels' [`Form`]: whether it has minima, whether its
+/// A panel for all rows. The parameters are of its [`Form`]: whether it has minima, whether its
 /// integers are small, and the steps of a group.
 struct Product<'a, const MINIMA: bool, const SMALL: bool, const STEPS: usize> {
-    panels: [Part<'a>; MAX_PANELS],
+    panel: Part<'a>,
     range: Range,
     activations: &'a Activations,
     first_input: usize,
     target: Target<'a>,
-    next: [Next; MAX_PANELS],
+    next: Next,
 }
 
 /// How many times a tile asks for memory.
@@ -28,24 +26,23 @@ pub(crate) const fn asks(n_groups: usize) -> usize {
     n_groups.div_ceil(ASKING)
 }
 
-/// Multiplies some inputs of the target's channels with all rows. They are in `panels`, of which as many are read as the
-/// instruction set multiplies side by side. Each tile has [`asks`] of the steps of each of `next`.
+/// Multiplies a panel with all rows. Each tile has [`asks`] of the steps of `next`.
 ///
 /// # Safety
 /// The target's columns are the present task's alone.
 pub(crate) unsafe fn product(
     isa: Isa,
     form: Form,
-    panels: [Part<'_>; MAX_PANELS],
+    panel: Part<'_>,
     activations: &Activations,
     first_input: usize,
     target: Target<'_>,
-    next: [Next; MAX_PANELS],
+    next: Next,
 ) {
     macro_rules! run {
         ($minima:literal, $small:literal, $steps:literal) => {
             isa.run(Product::<$minima, $small, $steps> {
-                panels,
+                panel,
                 range: form.range,
                 activations,
                 first_input,
@@ -69,30 +66,21 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Job for Product<
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        match L::TILE_PANELS {
-            1 => self.tiles::<L, 1>(l),
-            2 => self.tiles::<L, 2>(l),
-            n => unreachable!("{n} panels side by side"),
+        for tile in 0..self.activations.n_tiles() {
+            match self.activations.width() {
+                1 => self.tile::<L, 1>(l, tile),
+                2 => self.tile::<L, 2>(l, tile),
+                3 => self.tile::<L, 3>(l, tile),
+                4 => self.tile::<L, 4>(l, tile),
+                6 if L::WIDE => self.tile::<L, 6>(l, tile),
+                8 if L::WIDE => self.tile::<L, 8>(l, tile),
+                width => unreachable!("tiles of {width} rows"),
+            }
         }
     }
 }
 
 impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINIMA, SMALL, STEPS> {
-    #[inline(always)]
-    fn tiles<L: Lanes, const PANELS: usize>(&self, l: L) {
-        for tile in 0..self.activations.n_tiles() {
-            match self.activations.width() {
-                1 => self.tile::<L, PANELS, 1>(l, tile),
-                2 => self.tile::<L, PANELS, 2>(l, tile),
-                3 => self.tile::<L, PANELS, 3>(l, tile),
-                4 => self.tile::<L, PANELS, 4>(l, tile),
-                6 if L::WIDE => self.tile::<L, PANELS, 6>(l, tile),
-                8 if L::WIDE => self.tile::<L, PANELS, 8>(l, tile),
-                width => unreachable!("tiles of {width} rows"),
-            }
-        }
-    }
-
     /// Whether the weights are too large by a bias, as these lanes multiply them. Minima come without one.
     #[inline(always)]
     const fn has_bias<L: Lanes>() -> bool {
@@ -100,73 +88,53 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINI
     }
 
     #[inline(always)]
-    fn tile<L: Lanes, const PANELS: usize, const ROWS: usize>(&self, l: L, tile: usize) {
-        let (n, bias) = (4 * self.panels[0].steps.len(), self.range.bias::<L>());
+    fn tile<L: Lanes, const ROWS: usize>(&self, l: L, tile: usize) {
+        let (n, bias) = (4 * self.panel.steps.len(), self.range.bias::<L>());
         let x = self.activations.tile(tile, self.first_input, n, 4 * STEPS, bias);
         let n_groups = n / (4 * STEPS);
         let x = Rows::<ROWS, STEPS>::new(&x, n_groups, Self::has_bias::<L>());
-        let mut panels = [Groups::<STEPS>::NONE; PANELS];
-        for p in 0..PANELS {
-            panels[p] = Groups::new(&self.panels[p], n_groups, MINIMA);
-        }
+        let panel = Groups::<STEPS>::new(&self.panel, n_groups, MINIMA);
         let rows = tile * ROWS..self.activations.n_rows().min((tile + 1) * ROWS);
         self.target.ask(l, rows.clone());
         let asks_left = (self.activations.n_tiles() - tile - 1) * asks(n_groups);
-        let mut values = [[l.splat(0.0); ROWS]; PANELS];
+        let mut values = [l.splat(0.0); ROWS];
         for first in (0..n_groups).step_by(SPAN / (4 * STEPS)) {
             let end = n_groups.min(first + SPAN / (4 * STEPS));
-            let mut of_span = panels;
-            for p in 0..PANELS {
-                of_span[p] = panels[p].part(first, end);
-            }
             let left = asks_left + asks(n_groups) - first / ASKING;
-            let acc = self.span::<L, PANELS, ROWS>(l, of_span, x.part(first, end), left);
-            for p in 0..PANELS {
-                for r in 0..ROWS {
-                    values[p][r] = if first == 0 { acc[p][r] } else { l.add(values[p][r], acc[p][r]) };
-                }
+            let acc = self.span::<L, ROWS>(l, panel.part(first, end), x.part(first, end), left);
+            for r in 0..ROWS {
+                values[r] = if first == 0 { acc[r] } else { l.add(values[r], acc[r]) };
             }
         }
-        for p in 0..PANELS {
-            // SAFETY: the columns are this task's alone (`product`'s contract).
-            unsafe { self.target.put(l, rows.start, p, &values[p][..rows.len()]) };
-        }
+        // SAFETY: the columns are this task's alone (`product`'s contract).
+        unsafe { self.target.put(l, rows.start, &values[..rows.len()]) };
     }
 
     /// A span's values: a chain over groups. Of all tiles, so many asks for memory are left.
     #[inline(always)]
-    fn span<L: Lanes, const PANELS: usize, const ROWS: usize>(
+    fn span<L: Lanes, const ROWS: usize>(
         &self,
         l: L,
-        panels: [Groups<'_, STEPS>; PANELS],
+        panel: Groups<'_, STEPS>,
         x: Rows<'_, ROWS, STEPS>,
         asks_left: usize,
-    ) -> [[L::F; ROWS]; PANELS] {
+    ) -> [L::F; ROWS] {
         let n_groups = x.q.len();
-        let mut acc = [[l.splat(0.0); ROWS]; PANELS];
+        let mut acc = [l.splat(0.0); ROWS];
         for first in (0..n_groups).step_by(ASKING) {
-            for p in 0..PANELS {
-                self.next[p].ask(l, asks_left - first / ASKING - 1);
-            }
+            self.next.ask(l, asks_left - first / ASKING - 1);
             for g in first..n_groups.min(first + ASKING) {
                 // Looked up before anything is multiplied: a check of bounds after that would have compilers load
                 // everything before it and multiply behind it.
                 let (scales, scaled_sums) = (&x.scales[g * STEPS / 8], &x.scaled_sums[g]);
                 let starts = if Self::has_bias::<L>() { &x.starts[g] } else { &[0; ROWS] };
-                let mut weights = [&[Bytes::ZERO; STEPS]; PANELS];
-                for p in 0..PANELS {
-                    weights[p] = &panels[p].steps[g];
-                }
-                let products = self.integer_sums::<L, PANELS, ROWS>(l, weights, &x.q[g], starts);
-                for p in 0..PANELS {
-                    let weight_scales = l.load(&panels[p].scales[g].0);
-                    let minima = l.load(&panels[p].minima[g].0);
-                    for r in 0..ROWS {
-                        let scale = l.mul(weight_scales, l.splat(scales[r]));
-                        acc[p][r] = l.fma(l.to_float(products[p][r]), scale, acc[p][r]);
-                        if MINIMA {
-                            acc[p][r] = l.fma(minima, l.splat(scaled_sums[r]), acc[p][r]);
-                        }
+                let products = self.integer_sums::<L, ROWS>(l, &panel.steps[g], &x.q[g], starts);
+                let (weight_scales, minima) = (l.load(&panel.scales[g].0), l.load(&panel.minima[g].0));
+                for r in 0..ROWS {
+                    let scale = l.mul(weight_scales, l.splat(scales[r]));
+                    acc[r] = l.fma(l.to_float(products[r]), scale, acc[r]);
+                    if MINIMA {
+                        acc[r] = l.fma(minima, l.splat(scaled_sums[r]), acc[r]);
                     }
                 }
             }
@@ -176,40 +144,35 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINI
 
     /// Exact sums of one group's products.
     #[inline(always)]
-    fn integer_sums<L: Lanes, const PANELS: usize, const ROWS: usize>(
+    fn integer_sums<L: Lanes, const ROWS: usize>(
         &self,
         l: L,
-        weights: [&[Bytes; STEPS]; PANELS],
+        weights: &[Bytes; STEPS],
         q: &[[[i8; 4]; ROWS]; STEPS],
         starts: &[i32; ROWS],
-    ) -> [[L::I; ROWS]; PANELS] {
+    ) -> [L::I; ROWS] {
         let mut start = [l.splat_int(0); ROWS];
         if Self::has_bias::<L>() {
             for r in 0..ROWS {
                 start[r] = l.splat_int(starts[r]);
             }
         }
-        let mut sums = [start; PANELS];
-        match self.range {
-            Range::Small { steps, .. } if SMALL && !L::WHOLE => {
-                for p in 0..PANELS {
-                    sums[p] = widened::<L, STEPS, ROWS>(l, steps, weights[p], q, start);
-                }
-            }
-            _ => {
-                for k in 0..STEPS {
-                    for r in 0..ROWS {
-                        let q = four(l, q[k][r]);
-                        for p in 0..PANELS {
-                            let weights = l.load_bytes(&weights[p][k].0);
-                            sums[p][r] = if SMALL {
-                                l.whole_products(sums[p][r], weights, q)
-                            } else {
-                                l.wide_products(sums[p][r], weights, q)
-                            };
-                        }
-                    }
-                }
+        if let Range::Small { steps, .. } = self.range
+            && SMALL
+            && !L::WHOLE
+        {
+            return widened::<L, STEPS, ROWS>(l, steps, weights, q, start);
+        }
+        let mut sums = start;
+        for k in 0..STEPS {
+            let weights = l.load_bytes(&weights[k].0);
+            for r in 0..ROWS {
+                let q = four(l, q[k][r]);
+                sums[r] = if SMALL {
+                    l.whole_products(sums[r], weights, q)
+                } else {
+                    l.wide_products(sums[r], weights, q)
+                };
             }
         }
         sums
@@ -226,8 +189,6 @@ struct Groups<'a, const STEPS: usize> {
 }
 
 impl<'a, const STEPS: usize> Groups<'a, STEPS> {
-    const NONE: Self = Groups { steps: &[], scales: &[], minima: &[] };
-
     #[inline(always)]
     fn new(panel: &Part<'a>, n: usize, has_minima: bool) -> Self {
         let minima = if has_minima { panel.minima } else { panel.scales };

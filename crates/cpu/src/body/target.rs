@@ -12,7 +12,7 @@ use crate::panel::CHANNELS;
 pub(crate) struct Target<'a> {
     pub(crate) out: Disjoint<'a, f32>,
     pub(crate) n_out: usize,
-    /// The first of this product's channels, and their number.
+    /// The first of this product's channels, and their number: at most sixteen.
     pub(crate) channel: usize,
     pub(crate) n_channels: usize,
     /// Whether there are no values of earlier spans to add to.
@@ -31,27 +31,22 @@ pub(crate) struct End<'a> {
 }
 
 impl Target<'_> {
-    /// Takes values of some rows, from `first_row` on, and of a panel's channels: none if the product's end before it.
+    /// Takes values of some rows, from `first_row` on.
     ///
     /// # Safety
     /// These columns are the present task's alone.
     #[inline(always)]
-    pub(crate) unsafe fn put<L: Lanes>(&self, l: L, first_row: usize, panel: usize, values: &[L::F]) {
-        let before = panel * CHANNELS;
-        if before >= self.n_channels {
-            return;
-        }
-        let (channel, n) = (self.channel + before, CHANNELS.min(self.n_channels - before));
+    pub(crate) unsafe fn put<L: Lanes>(&self, l: L, first_row: usize, values: &[L::F]) {
         for (r, y) in values.iter().enumerate() {
-            let at = (first_row + r) * self.n_out + channel;
+            let at = (first_row + r) * self.n_out + self.channel;
             // SAFETY: by the caller.
-            let out = unsafe { self.out.part(at..at + n) };
+            let out = unsafe { self.out.part(at..at + self.n_channels) };
             if let Some(out) = out.first_chunk_mut() {
-                let y = self.finish(l, channel, at, *y, out);
+                let y = self.finish(l, at, *y, out);
                 l.store(y, out);
             } else {
                 let mut all = padded(out);
-                let y = self.finish(l, channel, at, *y, &all);
+                let y = self.finish(l, at, *y, &all);
                 l.store(y, &mut all);
                 out.copy_from_slice(&all[..out.len()]);
             }
@@ -64,24 +59,22 @@ impl Target<'_> {
         let old = self.end.and_then(|end| end.old);
         for row in rows {
             let at = row * self.n_out + self.channel;
-            for channels in (0..self.n_channels).step_by(CHANNELS) {
-                l.prefetch(self.out.address(at + channels));
-                if let Some(old) = old {
-                    l.prefetch(old.as_ptr().wrapping_add(at + channels).cast());
-                }
+            l.prefetch(self.out.address(at));
+            if let Some(old) = old {
+                l.prefetch(old.as_ptr().wrapping_add(at).cast());
             }
         }
     }
 
-    /// What becomes of sixteen values, of channels from `channel` on. `out` stands in their place, `at`.
+    /// What becomes of sixteen values. `out` stands in their place, `at`.
     #[inline(always)]
-    fn finish<L: Lanes>(&self, l: L, channel: usize, at: usize, mut y: L::F, out: &[f32; CHANNELS]) -> L::F {
+    fn finish<L: Lanes>(&self, l: L, at: usize, mut y: L::F, out: &[f32; CHANNELS]) -> L::F {
         if !self.first {
             y = l.add(l.load(out), y);
         }
         if let Some(End { bias, old }) = self.end {
             if let Some(bias) = bias {
-                y = l.add(y, first_sixteen(l, &bias[channel..]));
+                y = l.add(y, first_sixteen(l, &bias[self.channel..]));
             }
             if let Some(old) = old {
                 y = l.add(first_sixteen(l, &old[at..]), y);

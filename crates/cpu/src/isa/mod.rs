@@ -30,13 +30,11 @@ pub(crate) enum Isa {
 /// The environment variable that names the instruction set where no option does.
 const VARIABLE: &str = "DEWDROP_ISA";
 
-/// How much a product takes at a time.
+/// How many rows a product takes at a time.
 #[derive(Clone, Copy)]
 pub(crate) struct TileShape {
-    /// Rows of a tile, at most.
+    /// Of a tile, at most.
     pub(crate) rows: usize,
-    /// Panels that many rows are multiplied with.
-    pub(crate) panels: usize,
     /// Up to so many are one tile, and multiplied as weights are unpacked.
     pub(crate) few_rows: usize,
 }
@@ -92,7 +90,7 @@ impl Isa {
 
             #[inline(always)]
             fn run<L: Lanes>(self, _: L) -> TileShape {
-                TileShape { rows: L::TILE_ROWS, panels: L::TILE_PANELS, few_rows: L::FEW_ROWS }
+                TileShape { rows: L::TILE_ROWS, few_rows: L::FEW_ROWS }
             }
         }
         self.run(Tile)

@@ -14,7 +14,7 @@ use crate::activations::Activations;
 use crate::body::decode::decode;
 use crate::body::float_product::{FloatProduct, float_product};
 use crate::body::float_row::{BF16, F16, F32, FloatRow, Stored};
-use crate::body::integer_product::{MAX_PANELS, asks, product};
+use crate::body::integer_product::{asks, product};
 use crate::body::next::Next;
 use crate::body::target::{End, Target};
 use crate::buffer::Buffer;
@@ -88,7 +88,7 @@ impl Pass {
 /// What a worker unpacks into.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    panels: [Box<Panel>; MAX_PANELS],
+    panel: Box<Panel>,
     floats: Buffer,
 }
 
@@ -124,10 +124,11 @@ pub(crate) fn run(pool: &mut Pool, scratch: &[Mutex<Scratch>], products: &[Multi
 }
 
 impl Multiply<'_> {
-    /// Channels that are computed at a time. All rows are read for them, so of floats, which are four times as long, many.
+    /// Channels that are computed at a time. All rows are read for them, so of floats, which are four times as long, twice
+    /// as many.
     fn tile_channels(&self) -> usize {
         match self.rows {
-            Rows::Integers(_) => CHANNELS * self.isa.tile().panels,
+            Rows::Integers(_) => CHANNELS,
             Rows::Floats(_) => 2 * CHANNELS,
         }
     }
@@ -200,7 +201,7 @@ impl Multiply<'_> {
                 end: (first + n == n_in).then_some(self.end),
             };
             // SAFETY: by the caller.
-            unsafe { self.rows(unpacker, x, first, n, target, &mut scratch.panels) };
+            unsafe { self.rows(unpacker, x, first, n, target, &mut scratch.panel) };
         }
     }
 
@@ -215,24 +216,20 @@ impl Multiply<'_> {
         first: usize,
         n: usize,
         target: Target<'_>,
-        panels: &mut [Box<Panel>; MAX_PANELS],
+        panel: &mut Panel,
     ) {
         let form = unpacker.form;
-        let mut next = [Next::NOTHING; MAX_PANELS];
-        let end = target.channel + target.n_channels;
-        for (p, channel) in (target.channel..end).step_by(CHANNELS).enumerate() {
-            let source = self.source(channel..end.min(channel + CHANNELS), first, n);
-            if let Source::Panels(bytes) = source {
-                // What follows in memory is used next, but for a tile's last span.
-                next[p] =
-                    Next::new(bytes.as_ptr_range().end, bytes.len(), x.n_tiles() * asks(n / form.group));
+        let source = self.source(target.channel..target.channel + target.n_channels, first, n);
+        let next = match source {
+            // What follows in memory is used next, but for a tile's last span.
+            Source::Panels(bytes) => {
+                Next::new(bytes.as_ptr_range().end, bytes.len(), x.n_tiles() * asks(n / form.group))
             }
-            (unpacker.unpack)(self.isa, &source, panels[p].part_mut(form, n));
-        }
-        // Channels that are too few for all panels leave what was in the others, whose values go nowhere.
-        let panels = panels.each_ref().map(|panel| panel.part(form, n));
+            Source::File { .. } => Next::NOTHING,
+        };
+        (unpacker.unpack)(self.isa, &source, panel.part_mut(form, n));
         // SAFETY: by the caller.
-        unsafe { product(self.isa, form, panels, x, first, target, next) };
+        unsafe { product(self.isa, form, panel.part(form, n), x, first, target, next) };
     }
 
     /// The rearranged blocks of `n` inputs from `first` on.

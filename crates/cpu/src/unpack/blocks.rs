@@ -84,6 +84,8 @@ impl Blocks for FileBlocks<'_> {
 /// As [`crate::panels`] lays them out: byte `at` of all channels begins at `CHANNELS * at`.
 pub(super) struct PanelBlocks<'a> {
     pub(super) bytes: &'a [u8],
+    /// Whether these ask for what follows; or [`crate::body::next`] has, long before.
+    pub(super) asks: bool,
 }
 
 impl PanelBlocks<'_> {
@@ -128,7 +130,7 @@ impl Blocks for PanelBlocks<'_> {
 
     #[inline(always)]
     fn ask<L: Lanes>(&self, l: L, part: usize, n: usize) {
-        for line in lines(self.bytes.len(), part, n) {
+        for line in lines(if self.asks { self.bytes.len() } else { 0 }, part, n) {
             l.prefetch(self.bytes.as_ptr().wrapping_add(AHEAD + line));
         }
     }

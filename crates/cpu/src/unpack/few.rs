@@ -77,7 +77,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
             let mut acc = [l.splat(0.0); ROWS];
             for (b, bytes) in bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
                 let inputs = BlockInputs::block::<L, P>(&tile, b);
-                acc = self.block(l, &PanelBlocks { bytes }, inputs, acc, groups);
+                acc = self.block(l, &PanelBlocks { bytes, asks: true }, inputs, acc, groups);
             }
             let target = Target {
                 out: *out,
@@ -88,7 +88,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
                 end: (end_block == n_blocks).then_some(*end),
             };
             // SAFETY: the columns are this task's alone (`multiply`'s contract).
-            unsafe { target.put(l, 0, 0, &acc[..x.n_rows().min(ROWS)]) };
+            unsafe { target.put(l, 0, &acc[..x.n_rows().min(ROWS)]) };
         }
     }
 }

@@ -149,7 +149,7 @@ impl<P: Packing> Job for Span<'_, P> {
             Source::Panels(bytes) => {
                 for b in 0..n_blocks {
                     let n = CHANNELS * P::BYTES;
-                    self.block(l, &PanelBlocks { bytes: &bytes[b * n..][..n] }, b);
+                    self.block(l, &PanelBlocks { bytes: &bytes[b * n..][..n], asks: false }, b);
                 }
             }
         }
