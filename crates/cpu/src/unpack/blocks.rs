@@ -22,11 +22,11 @@ pub(super) trait Blocks {
     fn ask<L: Lanes>(&self, l: L, part: usize, n: usize);
 }
 
-/// Where the cache lines of one of `n` equal parts of some bytes lie; the last part may go beyond them.
+/// Where the cache lines of one of `n` parts of some bytes lie.
 #[inline(always)]
 fn lines(bytes: usize, part: usize, n: usize) -> impl Iterator<Item = usize> {
-    let n_lines = bytes.div_ceil(64).div_ceil(n);
-    (0..n_lines).map(move |line| 64 * (part * n_lines + line))
+    let n_lines = bytes.div_ceil(64);
+    (n_lines * part / n..n_lines * (part + 1) / n).map(|line| 64 * line)
 }
 
 /// As in a file: each channel's block is somewhere else.
