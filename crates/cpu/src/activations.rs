@@ -8,6 +8,7 @@ use dewdrop_backend::quantize::{BLOCK, SUM};
 use crate::body::quantize::Quantize;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
+use crate::panel::Form;
 use crate::pool::Pool;
 
 /// Quantized rows with what products need of them.
@@ -54,6 +55,18 @@ pub(crate) struct Tile<'a> {
 }
 
 impl Sums {
+    /// Has starts for weights of a bias.
+    fn start(&mut self, bias: i32) {
+        let i = self.starts.iter().position(|starts| starts.bias == bias).unwrap_or_else(|| {
+            self.starts.push(Starts { bias, values: Vec::new() });
+            self.starts.len() - 1
+        });
+        let values = &mut self.starts[i].values;
+        if values.is_empty() {
+            values.extend(self.plain.iter().map(|sum| -bias * sum));
+        }
+    }
+
     /// # Panics
     /// If they were not computed.
     fn starts(&self, bias: i32) -> &[i32] {
@@ -105,19 +118,12 @@ impl Activations {
         }
     }
 
-    /// Gets ready for products with weights of groups of `group` that have been made larger by `bias`.
-    pub(crate) fn start(&mut self, group: usize, bias: i32) {
-        if bias == 0 {
-            return;
-        }
-        let Sums { plain, starts, .. } = if group == SUM { &mut self.by16 } else { &mut self.by32 };
-        let i = starts.iter().position(|starts| starts.bias == bias).unwrap_or_else(|| {
-            starts.push(Starts { bias, values: Vec::new() });
-            starts.len() - 1
-        });
-        let values = &mut starts[i].values;
-        if values.is_empty() {
-            values.extend(plain.iter().map(|sum| -bias * sum));
+    /// Gets ready for products with weights of a form.
+    pub(crate) fn start(&mut self, isa: Isa, form: Form) {
+        let bias = isa.bias(form.range);
+        if bias != 0 {
+            let sums = if form.group == SUM { &mut self.by16 } else { &mut self.by32 };
+            sums.start(bias);
         }
     }
 

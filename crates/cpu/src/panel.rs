@@ -10,7 +10,7 @@ use crate::lanes::{Bytes, Floats, Lanes};
 pub(crate) const CHANNELS: usize = 16;
 /// Inputs whose products are summed before they join the others (`docs/arithmetic.md`, "Linear").
 pub(crate) const SPAN: usize = 1024;
-/// Inputs that a panel holds, at most: some spans.
+/// Inputs that a panel holds, at most: some spans, so that values of rows leave the registers once for all of them.
 pub(crate) const MAX_INPUTS: usize = 4 * SPAN;
 /// Weights that share a scale, at least.
 const MIN_GROUP: usize = 16;

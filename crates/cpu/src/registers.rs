@@ -131,7 +131,7 @@ impl Registers {
             self.quantized[i].fill(isa, pool, values, self.widths[i]);
             self.fresh[i] = true;
         }
-        self.quantized[i].start(form.group, isa.bias(form.range));
+        self.quantized[i].start(isa, form);
     }
 
     /// What [`Registers::quantize`] has computed.

@@ -10,8 +10,8 @@ use crate::panel::{Form, Part, Range, SPAN};
 /// Groups for which memory is asked for at once.
 const ASKING: usize = 8;
 
-/// A panel for all rows. The parameters are of its [`Form`]: whether it has minima, whether its
-/// integers are small, and the steps of a group.
+/// A panel for all rows. The parameters are of its [`Form`]: whether it has minima, whether its integers are small, and the
+/// steps of a group.
 struct Product<'a, const MINIMA: bool, const SMALL: bool, const STEPS: usize> {
     panel: Part<'a>,
     range: Range,
@@ -96,12 +96,12 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINI
         let panel = Groups::<STEPS>::new(&self.panel, n_groups, MINIMA);
         let rows = tile * ROWS..self.activations.n_rows().min((tile + 1) * ROWS);
         self.target.ask(l, rows.clone());
-        let asks_left = (self.activations.n_tiles() - tile - 1) * asks(n_groups);
+        let asks_left = (self.activations.n_tiles() - tile) * asks(n_groups);
         let mut values = [l.splat(0.0); ROWS];
         for first in (0..n_groups).step_by(SPAN / (4 * STEPS)) {
             let end = n_groups.min(first + SPAN / (4 * STEPS));
-            let left = asks_left + asks(n_groups) - first / ASKING;
-            let acc = self.span::<L, ROWS>(l, panel.part(first, end), x.part(first, end), left);
+            let (panel, x) = (panel.part(first, end), x.part(first, end));
+            let acc = self.span::<L, ROWS>(l, panel, x, asks_left - first / ASKING);
             for r in 0..ROWS {
                 values[r] = if first == 0 { acc[r] } else { l.add(values[r], acc[r]) };
             }
@@ -152,10 +152,8 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINI
         starts: &[i32; ROWS],
     ) -> [L::I; ROWS] {
         let mut start = [l.splat_int(0); ROWS];
-        if Self::has_bias::<L>() {
-            for r in 0..ROWS {
-                start[r] = l.splat_int(starts[r]);
-            }
+        for r in 0..ROWS {
+            start[r] = l.splat_int(starts[r]);
         }
         if let Range::Small { steps, .. } = self.range
             && SMALL

@@ -56,7 +56,7 @@ fn product(
     let rows = match unpacker(matrix, arithmetic) {
         Some(Unpacker { form, .. }) => {
             activations.fill(isa, &mut pool, x, matrix.n_in);
-            activations.start(form.group, isa.bias(form.range));
+            activations.start(isa, *form);
             Rows::Integers(&activations)
         }
         None => Rows::Floats(x),

@@ -47,7 +47,7 @@ impl Pass {
         let rows = match unpacker(matrix, self.arithmetic) {
             Some(Unpacker { form, .. }) => {
                 activations.fill(self.isa, &mut self.pool, x, matrix.n_in);
-                activations.start(form.group, self.isa.bias(form.range));
+                activations.start(self.isa, *form);
                 Rows::Integers(&activations)
             }
             None => Rows::Floats(x),

@@ -242,11 +242,9 @@ impl<'a, L: Lanes, P: Packing, const ROWS: usize> Dot<'a, L, P, ROWS> {
     #[inline(always)]
     fn new(l: L, x: [GroupInputs<'a, ROWS>; MAX_UNIT]) -> Self {
         let mut sums = [[l.splat_int(0); ROWS]; MAX_UNIT];
-        if P::FORM.range.bias::<L>() != 0 {
-            for i in 0..P::UNIT {
-                for r in 0..ROWS {
-                    sums[i][r] = l.splat_int(x[i].starts[r]);
-                }
+        for i in 0..P::UNIT {
+            for r in 0..ROWS {
+                sums[i][r] = l.splat_int(x[i].starts[r]);
             }
         }
         Dot { l, x, partial: [[l.no_products(); ROWS]; MAX_UNIT], sums, of: PhantomData }
