@@ -1,12 +1,15 @@
 //! Threads that share out the tasks of one operation after another.
 //!
 //! A pass is some hundreds of short operations, so starting one must cost about a microsecond, not a system call:
-//! workers spin for a moment after their last task before they sleep. And no operation may wait for a worker that the
-//! system has put aside: whoever is awake takes tasks from a common counter, the caller included, and the caller waits
-//! only for workers that have joined in. So more threads than cores work, only slower.
+//! workers spin for a moment after their last task before they sleep. Each has a share of neighbouring tasks, so that
+//! what one task reads follows in memory what the task before it has read, and asking ahead reaches over a task's end.
+//! And no operation may wait for a worker that the system has put aside: whoever has done its share, the caller
+//! included, takes tasks from the ends of others', and the caller waits only for workers that have joined in. So more
+//! threads than cores work, only slower.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -42,7 +45,9 @@ impl Pool {
     /// If there are to be too many, or the system does not start them.
     pub(crate) fn new(threads: usize) -> Result<Self, BackendError> {
         check_threads(threads)?;
-        let mut pool = Pool { shared: Arc::new(Shared::default()), workers: Vec::new() };
+        let shared =
+            Shared { shares: (0..threads.max(1)).map(|_| Share::default()).collect(), ..Shared::default() };
+        let mut pool = Pool { shared: Arc::new(shared), workers: Vec::new() };
         for worker in 1..threads {
             let shared = pool.shared.clone();
             let builder = thread::Builder::new().name(format!("dewdrop-{worker}"));
@@ -71,7 +76,7 @@ impl Pool {
             return (0..n_tasks).for_each(|i| task(0, i));
         }
         self.shared.open(task, n_tasks);
-        self.shared.take_tasks(0, task, n_tasks);
+        self.shared.take_tasks(0, task);
         self.shared.close();
         if let Some(panic) = lock(&self.shared.panic).take() {
             resume_unwind(panic);
@@ -100,25 +105,59 @@ const JOB: u64 = 1 << 32;
 struct Shared {
     state: AtomicU64,
     /// Written only by the caller while the state is not open and counts no worker; read only by workers that it counts.
-    job: UnsafeCell<Option<Job>>,
-    next: AtomicUsize,
+    job: UnsafeCell<Option<*const Task<'static>>>,
+    /// Of each worker, the caller first. Full only while a job is open.
+    shares: Vec<Share>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     sleepers: AtomicUsize,
     bed: Mutex<()>,
     bell: Condvar,
 }
 
-#[derive(Clone, Copy)]
-struct Job {
-    task: *const Task<'static>,
-    n_tasks: usize,
-}
-
 // SAFETY: everything but `job` is Sync by itself; access to `job` is ordered by `state` as its comment says. The task
 // that it points to is Sync, and lives until `close` has seen every joined worker leave.
 unsafe impl Sync for Shared {}
-// SAFETY: as above; a `Job` may be used from any thread while the pointer is valid.
+// SAFETY: as above; the task may be used from any thread while the pointer is valid.
 unsafe impl Send for Shared {}
+
+/// Tasks that nobody has begun: the first of them, and in the upper half of the word the one after the last. On lines of
+/// its own, since others look at it only when they have done theirs.
+#[derive(Default)]
+#[repr(align(128))]
+struct Share(AtomicU64);
+
+impl Share {
+    fn fill(&self, tasks: Range<usize>) {
+        let word = |i: usize| u64::from(u32::try_from(i).expect("fewer than 2^32 tasks"));
+        self.0.store(word(tasks.end) << 32 | word(tasks.start), Ordering::Relaxed);
+    }
+
+    fn take_first(&self) -> Option<usize> {
+        self.take(|tasks| (tasks.start, tasks.start + 1..tasks.end))
+    }
+
+    fn take_last(&self) -> Option<usize> {
+        self.take(|tasks| (tasks.end - 1, tasks.start..tasks.end - 1))
+    }
+
+    /// Takes one task out of a range, in which there is one. The word says all that is left, so it cannot have changed and
+    /// come back while a job is open, and nobody is between its load and its exchange when the next one opens.
+    fn take(&self, one: impl Fn(Range<u64>) -> (u64, Range<u64>)) -> Option<usize> {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let tasks = word & u64::from(u32::MAX)..word >> 32;
+            if tasks.is_empty() {
+                return None;
+            }
+            let (task, rest) = one(tasks);
+            let rest = rest.end << 32 | rest.start;
+            match self.0.compare_exchange_weak(word, rest, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(task as usize),
+                Err(now) => word = now,
+            }
+        }
+    }
+}
 
 impl Shared {
     /// Publishes a job and wakes sleepers.
@@ -127,8 +166,11 @@ impl Shared {
         // `Pool::run` calls before `task` can end (`take_tasks` does not unwind), waits until it counts none.
         let task = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(task) };
         // SAFETY: the state is closed and counts no worker (`close` saw to it), and `Pool::run` has the pool for itself.
-        unsafe { *self.job.get() = Some(Job { task, n_tasks }) };
-        self.next.store(0, Ordering::Relaxed);
+        unsafe { *self.job.get() = Some(task) };
+        let first = |worker| worker * n_tasks / self.shares.len();
+        for (worker, share) in self.shares.iter().enumerate() {
+            share.fill(first(worker)..first(worker + 1));
+        }
         // One addition: the next job's number, and the open bit, which was clear.
         self.state.fetch_add(JOB + OPEN, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
@@ -152,20 +194,22 @@ impl Shared {
         }
     }
 
-    /// Takes tasks until none is left; keeps a panic for the caller.
-    fn take_tasks(&self, worker: usize, task: &Task<'_>, n_tasks: usize) {
+    /// Takes tasks until none is left, a worker's own first; keeps a panic for the caller.
+    fn take_tasks(&self, worker: usize, task: &Task<'_>) {
+        let (others, own) = self.shares.split_at(worker);
         let result = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let i = self.next.fetch_add(1, Ordering::Relaxed);
-                if i >= n_tasks {
-                    break;
-                }
+            while let Some(i) = own[0].take_first() {
                 task(worker, i);
+            }
+            for share in own[1..].iter().chain(others) {
+                while let Some(i) = share.take_last() {
+                    task(worker, i);
+                }
             }
         }));
         if let Err(panic) = result {
-            // Nobody begins another task. Half the range, so that further additions cannot wrap.
-            self.next.store(usize::MAX / 2, Ordering::Relaxed);
+            // Nobody begins another task.
+            self.shares.iter().for_each(|share| share.fill(0..0));
             lock(&self.panic).get_or_insert(panic);
         }
     }
@@ -179,11 +223,8 @@ impl Shared {
                 continue;
             }
             // SAFETY: this worker has joined, so the caller neither changes the job nor lets the task end.
-            let (task, n_tasks) = unsafe {
-                let job = (*self.job.get()).expect("an open job is there");
-                (&*job.task, job.n_tasks)
-            };
-            self.take_tasks(worker, task, n_tasks);
+            let task = unsafe { &*(*self.job.get()).expect("an open job is there") };
+            self.take_tasks(worker, task);
             self.state.fetch_sub(1, Ordering::Release);
         }
     }
