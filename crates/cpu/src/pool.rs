@@ -4,7 +4,7 @@
 //! workers spin for a moment after their last task before they sleep. Each has a share of neighbouring tasks, so that
 //! what one task reads follows in memory what the task before it has read, and asking ahead reaches over a task's end.
 //! And no operation may wait for a worker that the system has put aside: whoever has done its share, the caller
-//! included, takes tasks from the ends of others', and the caller waits only for workers that have joined in. So more
+//! included, takes the later half of another's tasks, and the caller waits only for workers that have joined in. So more
 //! threads than cores work, only slower.
 
 use std::any::Any;
@@ -128,31 +128,41 @@ struct Share(AtomicU64);
 
 impl Share {
     fn fill(&self, tasks: Range<usize>) {
-        let word = |i: usize| u64::from(u32::try_from(i).expect("fewer than 2^32 tasks"));
-        self.0.store(word(tasks.end) << 32 | word(tasks.start), Ordering::Relaxed);
+        self.0.store(Share::word(tasks), Ordering::Relaxed);
     }
 
-    fn take_first(&self) -> Option<usize> {
-        self.take(|tasks| (tasks.start, tasks.start + 1..tasks.end))
+    fn word(tasks: Range<usize>) -> u64 {
+        let half = |i: usize| u64::from(u32::try_from(i).expect("fewer than 2^32 tasks"));
+        half(tasks.end) << 32 | half(tasks.start)
     }
 
-    fn take_last(&self) -> Option<usize> {
-        self.take(|tasks| (tasks.end - 1, tasks.start..tasks.end - 1))
+    /// Takes the first task.
+    fn take(&self) -> Option<usize> {
+        self.change(|tasks| tasks.start + 1..tasks.end).map(|tasks| tasks.start)
     }
 
-    /// Takes one task out of a range, in which there is one. The word says all that is left, so it cannot have changed and
-    /// come back while a job is open, and nobody is between its load and its exchange when the next one opens.
-    fn take(&self, one: impl Fn(Range<u64>) -> (u64, Range<u64>)) -> Option<usize> {
+    /// Takes the later half of another's tasks, if there are any; this share has none left.
+    fn steal(&self, other: &Share) -> bool {
+        let left = |tasks: &Range<usize>| tasks.start..tasks.start + tasks.len() / 2;
+        let before = other.change(left);
+        if let Some(tasks) = &before {
+            self.fill(left(tasks).end..tasks.end);
+        }
+        before.is_some()
+    }
+
+    /// Leaves other tasks, if there are any, and yields those before. The word says all that is left, so an exchange is right
+    /// whatever has happened since it was read.
+    fn change(&self, left: impl Fn(&Range<usize>) -> Range<usize>) -> Option<Range<usize>> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            let tasks = word & u64::from(u32::MAX)..word >> 32;
+            let tasks = (word & u64::from(u32::MAX)) as usize..(word >> 32) as usize;
             if tasks.is_empty() {
                 return None;
             }
-            let (task, rest) = one(tasks);
-            let rest = rest.end << 32 | rest.start;
-            match self.0.compare_exchange_weak(word, rest, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some(task as usize),
+            let after = Share::word(left(&tasks));
+            match self.0.compare_exchange_weak(word, after, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(tasks),
                 Err(now) => word = now,
             }
         }
@@ -198,17 +208,17 @@ impl Shared {
     fn take_tasks(&self, worker: usize, task: &Task<'_>) {
         let (others, own) = self.shares.split_at(worker);
         let result = catch_unwind(AssertUnwindSafe(|| {
-            while let Some(i) = own[0].take_first() {
-                task(worker, i);
-            }
-            for share in own[1..].iter().chain(others) {
-                while let Some(i) = share.take_last() {
+            loop {
+                while let Some(i) = own[0].take() {
                     task(worker, i);
+                }
+                if !own[1..].iter().chain(others).any(|share| own[0].steal(share)) {
+                    break;
                 }
             }
         }));
         if let Err(panic) = result {
-            // Nobody begins another task.
+            // Nobody begins another task, but for what is being taken over this very moment.
             self.shares.iter().for_each(|share| share.fill(0..0));
             lock(&self.panic).get_or_insert(panic);
         }

@@ -105,21 +105,22 @@ pub(crate) struct Multiply<'a> {
 /// Computes all products, as one job of the pool. `scratch`: one for each worker.
 pub(crate) fn run(pool: &mut Pool, scratch: &[Mutex<Scratch>], products: &[Multiply<'_>]) {
     let threads = pool.threads();
-    // The number of tasks before and with each product.
-    let ends: Vec<usize> = products
+    let mut n_tasks = 0;
+    // Of each product: its first task, and how many tiles a task has.
+    let cuts: Vec<(usize, usize)> = products
         .iter()
-        .scan(0, |end, product| {
-            *end += product.n_tiles().div_ceil(product.tiles_per_task(threads));
-            Some(*end)
+        .map(|product| {
+            let (first, n_tiles) = (n_tasks, product.tiles_per_task(threads));
+            n_tasks += product.n_tiles().div_ceil(n_tiles);
+            (first, n_tiles)
         })
         .collect();
-    pool.run(ends.last().copied().unwrap_or(0), &|worker, task| {
-        let mut scratch = scratch[worker].try_lock().expect("a worker's scratch is its own");
-        let i = ends.partition_point(|end| *end <= task);
-        let task = task - if i == 0 { 0 } else { ends[i - 1] };
-        let n = products[i].tiles_per_task(threads);
+    pool.run(n_tasks, &|worker, task| {
+        let i = cuts.partition_point(|(first, _)| *first <= task) - 1;
+        let (first, n) = cuts[i];
+        let first = (task - first) * n;
         // SAFETY: each tile of each product is in one task.
-        unsafe { products[i].tiles(task * n..products[i].n_tiles().min((task + 1) * n), &mut scratch) };
+        unsafe { products[i].tiles(first..products[i].n_tiles().min(first + n), &scratch[worker]) };
     });
 }
 
@@ -145,8 +146,9 @@ impl Multiply<'_> {
 
     /// # Safety
     /// No other task computes these tiles, and nobody uses their columns of `out`.
-    unsafe fn tiles(&self, tiles: Range<usize>, scratch: &mut Scratch) {
+    unsafe fn tiles(&self, tiles: Range<usize>, scratch: &Mutex<Scratch>) {
         let n = self.tile_channels();
+        let scratch = || scratch.try_lock().expect("a worker's scratch is its own");
         let n_out = self.matrix.n_out;
         let channels = |tiles: Range<usize>| tiles.start * n..n_out.min(tiles.end * n);
         // SAFETY: by the caller.
@@ -156,10 +158,12 @@ impl Multiply<'_> {
                     self.few_rows(channels(tiles), x);
                 }
                 Rows::Integers(x) => {
-                    tiles.for_each(|tile| self.integer_tile(channels(tile..tile + 1), x, scratch));
+                    let mut scratch = scratch();
+                    tiles.for_each(|tile| self.integer_tile(channels(tile..tile + 1), x, &mut scratch));
                 }
                 Rows::Floats(x) => {
-                    tiles.for_each(|tile| self.float_tile(channels(tile..tile + 1), x, scratch));
+                    let mut scratch = scratch();
+                    tiles.for_each(|tile| self.float_tile(channels(tile..tile + 1), x, &mut scratch));
                 }
             }
         }
