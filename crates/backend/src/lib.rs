@@ -10,6 +10,7 @@
 mod backend;
 mod cut;
 mod error;
+pub mod halves;
 mod kv_type;
 mod liveness;
 pub mod math;

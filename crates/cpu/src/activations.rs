@@ -54,6 +54,13 @@ pub(crate) struct Tile<'a> {
     pub(crate) scaled_sums: &'a [f32],
 }
 
+/// Rows of each tile, `most` or fewer: as few tiles as can be, as equal as can be. There are kernels of 1, 2, 3, 4, 6 and 8
+/// rows.
+pub(crate) fn tile_width(n_rows: usize, most: usize) -> usize {
+    let width = n_rows.div_ceil(n_rows.div_ceil(most).max(1)).max(1);
+    if width > 4 { width.next_multiple_of(2) } else { width }
+}
+
 impl Sums {
     /// Has starts for weights of a bias.
     fn start(&mut self, bias: i32) {
@@ -82,13 +89,8 @@ impl Activations {
         (self.n_in, self.n_rows) = (n_in, x.len() / n_in);
         let shape = isa.tile();
         self.few = self.n_rows <= shape.few_rows;
-        self.width = if self.few {
-            self.n_rows.next_power_of_two()
-        } else {
-            // As few tiles as can be, as equal as can be; there are kernels of 3, 4, 6 and 8 rows.
-            let width = self.n_rows.div_ceil(self.n_rows.div_ceil(shape.rows));
-            if width > 4 { width.next_multiple_of(2) } else { width }
-        };
+        self.width =
+            if self.few { self.n_rows.next_power_of_two() } else { tile_width(self.n_rows, shape.rows) };
         self.resize(self.n_tiles() * self.width, n_in);
         let width = self.width;
         let (q, scales) = (Disjoint::new(&mut self.q), Disjoint::new(&mut self.scales));

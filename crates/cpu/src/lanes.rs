@@ -22,6 +22,12 @@ impl Floats {
 
 impl Bytes {
     pub(crate) const ZERO: Bytes = Bytes([0; 64]);
+
+    /// Side by side, without the alignment.
+    pub(crate) fn as_arrays(bytes: &[Bytes]) -> &[[u8; 64]] {
+        // SAFETY: `repr(C)` around one array that fills the alignment: the layout is that of the array.
+        unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) }
+    }
 }
 
 /// An instruction set's sixteen lanes. Floats follow IEEE 754, one rounding per call; integers wrap.
@@ -37,6 +43,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     const WIDE_BIAS: i32;
     /// Whether [`Lanes::whole_products`] are as fast as [`Lanes::products`], which need to be widened.
     const WHOLE: bool;
+    /// Whether one instruction multiplies [`Lanes::pairs`].
+    const PAIRED: bool = false;
     /// Whether sixteen lanes are one register, of which there are 32.
     const WIDE: bool;
     /// Rows of a product's tile, as many as there are registers for.
@@ -127,8 +135,24 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn wide(self, weights: Self::I) -> Self::I {
         weights
     }
+    /// Adds to lane j the products of two bfloat16 weights, the upper one's first, each by a fused multiply-add. Activations
+    /// are both in the first word, if [`Lanes::PAIRED`], else as two floats, the upper one first. No weight and no sum is
+    /// denormal.
+    #[inline(always)]
+    fn pairs(self, sums: Self::F, weights: Self::I, activations: [u32; 2]) -> Self::F {
+        fused_pairs(self, sums, weights, activations)
+    }
     /// Adds to lane j the products of its four bytes: `weights` made [`Lanes::wide`], `activations` signed and not -128.
     fn wide_products(self, sums: Self::I, weights: Self::I, activations: Self::I) -> Self::I;
+}
+
+/// [`Lanes::pairs`] where no instruction does that.
+#[inline(always)]
+pub(crate) fn fused_pairs<L: Lanes>(l: L, sums: L::F, weights: L::I, activations: [u32; 2]) -> L::F {
+    let upper = l.float(l.and(weights, l.splat_int(0xffff_0000u32.cast_signed())));
+    let lower = l.float(l.shl(weights, 16));
+    let sums = l.fma(upper, l.splat(f32::from_bits(activations[0])), sums);
+    l.fma(lower, l.splat(f32::from_bits(activations[1])), sums)
 }
 
 /// A computation that can run on any instruction set.

@@ -24,6 +24,7 @@ mod lanes;
 pub mod limits;
 mod loaded;
 mod op;
+mod pairs;
 mod panel;
 mod panels;
 mod pass;

@@ -3,9 +3,8 @@
 use dewdrop_backend::{BackendError, Blocks, Op, Section, Weight, WeightSlot, WeightSpec};
 use dewdrop_format::BlockType;
 
-use crate::panels;
+use crate::panels::{self, Pieces};
 use crate::pool::Pool;
-use crate::unpack::Unpacker;
 
 /// By slot: matrices in blocks, small tensors as f32.
 pub(crate) struct Loaded {
@@ -54,7 +53,7 @@ enum Use {
 
 /// Bytes of memory that a matrix takes a second time while it is rearranged, though it was given to the backend.
 pub fn moved_bytes(block_type: BlockType, n_out: usize, n_in: usize) -> u64 {
-    match Unpacker::of(block_type) {
+    match Pieces::of(block_type, n_in) {
         Some(_) if !panels::fits_in_place(n_out) => panels::bytes(block_type, n_out, n_in) as u64,
         _ => 0,
     }
@@ -79,15 +78,15 @@ impl Loaded {
         Ok(Loaded { section: index, has_run: false, weights, arranged: false })
     }
 
-    /// Rearranges quantized matrices into panels where they lie, those whose memory was given to us. Results are the same
+    /// Rearranges matrices into panels where they lie, those whose memory was given to us. Results are the same
     /// before and after.
     pub(crate) fn arrange_in_place(&mut self, pool: &mut Pool) {
         let matrices = self.weights.iter_mut().filter_map(LoadedWeight::as_matrix_mut);
         matrices.filter(|matrix| !matrix.is_settled).for_each(|matrix| matrix.arrange_in_place(pool));
     }
 
-    /// Moves the other matrices into memory of our own on huge pages, at most `room` bytes, quantized ones rearranged into
-    /// panels, and lets go of their file blocks; returns how many bytes that were. Results are the same before and after.
+    /// Moves the other matrices into memory of our own on huge pages, at most `room` bytes, rearranged into panels
+    /// where kernels want that, and lets go of their file blocks; returns how many bytes that were. Results are the same before and after.
     /// Where there is no memory for it, all stays as it is.
     pub(crate) fn arrange_moved(&mut self, pool: &mut Pool, room: usize) -> usize {
         if std::mem::replace(&mut self.arranged, true) {
@@ -102,9 +101,9 @@ impl Loaded {
         let mut rest = &mut memory[..];
         for matrix in matrices() {
             let (out, others) = rest.split_at_mut(matrix.arranged_bytes());
-            match Unpacker::of(matrix.block_type) {
-                Some(unpacker) => {
-                    panels::rearrange(pool, unpacker, matrix.block_type, &matrix.blocks, matrix.n_in, out);
+            match matrix.pieces() {
+                Some(pieces) => {
+                    panels::rearrange(pool, pieces, matrix.block_type, &matrix.blocks, matrix.n_in, out);
                 }
                 None => panels::copy(pool, &matrix.blocks, out),
             }
@@ -164,15 +163,19 @@ impl LoadedWeight {
 }
 
 impl Matrix {
+    fn pieces(&self) -> Option<Pieces> {
+        Pieces::of(self.block_type, self.n_in)
+    }
+
     /// Arranges it where it lies, if its memory is ours and it fits there.
     fn arrange_in_place(&mut self, pool: &mut Pool) {
         let Some(bytes) = self.blocks.bytes_mut() else { return };
-        // Floats stay in the file's order.
-        if let Some(unpacker) = Unpacker::of(self.block_type) {
+        // Other floats stay in the file's order.
+        if let Some(pieces) = Pieces::of(self.block_type, self.n_in) {
             if !panels::fits_in_place(self.n_out) {
                 return;
             }
-            panels::rearrange_in_place(pool, unpacker, self.block_type, bytes, self.n_in);
+            panels::rearrange_in_place(pool, pieces, self.block_type, bytes, self.n_in);
         }
         self.settle();
     }
@@ -180,14 +183,14 @@ impl Matrix {
     /// It lies as it should.
     fn settle(&mut self) {
         self.is_settled = true;
-        if Unpacker::of(self.block_type).is_some() {
+        if self.pieces().is_some() {
             self.layout = Layout::Panels;
         }
     }
 
     /// Bytes that it takes in memory of our own.
     fn arranged_bytes(&self) -> usize {
-        match Unpacker::of(self.block_type) {
+        match self.pieces() {
             Some(_) => panels::bytes(self.block_type, self.n_out, self.n_in),
             None => self.blocks.len(),
         }

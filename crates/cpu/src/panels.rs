@@ -23,6 +23,26 @@ pub(crate) struct Narrow {
     pub(crate) len: usize,
 }
 
+/// How a matrix is rearranged.
+#[derive(Clone, Copy)]
+pub(crate) enum Pieces {
+    /// Of blocks of so many bytes.
+    Blocks { bytes: usize, narrow: &'static [Narrow] },
+    /// Two bfloat16 inputs each, of which denormal ones become zeros.
+    Pairs,
+}
+
+impl Pieces {
+    /// Those of a matrix; none if it stays as it is.
+    pub(crate) fn of(block_type: BlockType, n_in: usize) -> Option<Self> {
+        match Unpacker::of(block_type) {
+            Some(Unpacker { narrow, .. }) => Some(Pieces::Blocks { bytes: block_type.block().bytes, narrow }),
+            None if block_type == BlockType::BF16 && n_in.is_multiple_of(2) => Some(Pieces::Pairs),
+            None => None,
+        }
+    }
+}
+
 /// Bytes of a matrix of `n_out` channels by `n_in` inputs, rearranged: the last channels are filled up to sixteen.
 pub(crate) fn bytes(block_type: BlockType, n_out: usize, n_in: usize) -> usize {
     n_out.next_multiple_of(CHANNELS) * block_type.bytes_for(n_in)
@@ -46,7 +66,7 @@ pub(crate) fn memory(len: usize) -> std::io::Result<MmapMut> {
 /// Rearranges a matrix in file order, `n_in` inputs of each channel, to `out`.
 pub(crate) fn rearrange(
     pool: &mut Pool,
-    unpacker: &Unpacker,
+    pieces: Pieces,
     block_type: BlockType,
     file: &[u8],
     n_in: usize,
@@ -60,7 +80,7 @@ pub(crate) fn rearrange(
         let file = &file[first * channel_bytes..n_out.min(first + CHANNELS) * channel_bytes];
         // SAFETY: a tile's bytes are its task's alone.
         let out = unsafe { out.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
-        rearrange_tile(unpacker, block_type, file, channel_bytes, out);
+        rearrange_tile(pieces, file, channel_bytes, out);
     });
 }
 
@@ -72,7 +92,7 @@ pub(crate) fn fits_in_place(n_out: usize) -> bool {
 /// Rearranges a matrix of whole tiles where it lies: a tile takes the place of the same channels in file order.
 pub(crate) fn rearrange_in_place(
     pool: &mut Pool,
-    unpacker: &Unpacker,
+    pieces: Pieces,
     block_type: BlockType,
     bytes: &mut [u8],
     n_in: usize,
@@ -85,25 +105,36 @@ pub(crate) fn rearrange_in_place(
         // SAFETY: a tile's bytes are its task's alone.
         let tile = unsafe { bytes.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
         let file = tile.to_vec();
-        rearrange_tile(unpacker, block_type, &file, channel_bytes, tile);
+        rearrange_tile(pieces, &file, channel_bytes, tile);
     });
 }
 
 /// Rearranges up to sixteen channels.
-fn rearrange_tile(
-    unpacker: &Unpacker,
-    block_type: BlockType,
-    file: &[u8],
-    channel_bytes: usize,
-    out: &mut [u8],
-) {
+fn rearrange_tile(pieces: Pieces, file: &[u8], channel_bytes: usize, out: &mut [u8]) {
     let n_out = file.len() / channel_bytes;
     // Channels beyond the last repeat it; their values go nowhere.
     let channel = |j: usize| &file[j.min(n_out - 1) * channel_bytes..][..channel_bytes];
     let channels: [&[u8]; CHANNELS] = std::array::from_fn(channel);
-    let block_bytes = block_type.block().bytes;
-    for (b, out) in out.chunks_exact_mut(CHANNELS * block_bytes).enumerate() {
-        rearrange_block(channels.map(|c| &c[b * block_bytes..][..block_bytes]), unpacker.narrow, out);
+    match pieces {
+        Pieces::Blocks { bytes, narrow } => {
+            for (b, out) in out.chunks_exact_mut(CHANNELS * bytes).enumerate() {
+                rearrange_block(channels.map(|c| &c[b * bytes..][..bytes]), narrow, out);
+            }
+        }
+        Pieces::Pairs => {
+            for (i, out) in out.chunks_exact_mut(CHANNELS * 4).enumerate() {
+                put::<4>(channels, 4 * i, out);
+                drop_denormals(out);
+            }
+        }
+    }
+}
+
+/// Makes zeros of denormal bfloat16 values, which instructions differ about.
+pub(crate) fn drop_denormals(values: &mut [u8]) {
+    for value in values.as_chunks_mut::<2>().0 {
+        let bits = u16::from_le_bytes(*value);
+        *value = if bits & 0x7f80 == 0 { bits & 0x8000 } else { bits }.to_le_bytes();
     }
 }
 

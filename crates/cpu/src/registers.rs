@@ -8,6 +8,7 @@ use dewdrop_backend::{Program, Register};
 use crate::activations::Activations;
 use crate::buffer::Buffer;
 use crate::isa::Isa;
+use crate::pairs::Pairs;
 use crate::panel::Form;
 use crate::pool::Pool;
 
@@ -23,11 +24,19 @@ pub(crate) struct Registers {
     /// Empty where nothing was written yet.
     values: Vec<Buffer>,
     quantized: Vec<Activations>,
-    /// Whether `quantized` is of the register's present content.
-    fresh: Vec<bool>,
+    /// As bfloat16, where such a matrix has read it.
+    pairs: Vec<Pairs>,
+    /// Whether `quantized`, and `pairs`, are of the register's present content.
+    fresh: Vec<Fresh>,
     spare: Vec<Buffer>,
     /// Of each tile, the registers that were put aside.
     aside: Vec<Vec<(Register, Buffer)>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Fresh {
+    quantized: bool,
+    pairs: bool,
 }
 
 impl Registers {
@@ -39,7 +48,8 @@ impl Registers {
             most_rows: 0,
             values: (0..n).map(|_| Buffer::default()).collect(),
             quantized: (0..n).map(|_| Activations::default()).collect(),
-            fresh: vec![false; n],
+            pairs: (0..n).map(|_| Pairs::default()).collect(),
+            fresh: vec![Fresh::default(); n],
             spare: Vec::new(),
             aside: Vec::new(),
         }
@@ -62,7 +72,7 @@ impl Registers {
     /// Turns to a tile, of so many rows: what was put aside of it comes back.
     pub(crate) fn enter(&mut self, tile: usize, n_rows: usize) {
         self.n_rows = n_rows;
-        self.fresh.fill(false);
+        self.fresh.fill(Fresh::default());
         if let Some(aside) = self.aside.get_mut(tile) {
             for (register, values) in std::mem::take(aside) {
                 self.put(register, values);
@@ -126,17 +136,36 @@ impl Registers {
     /// A register's rows as int8, computed once per content, ready for weights of a form.
     pub(crate) fn quantize(&mut self, isa: Isa, pool: &mut Pool, register: Register, form: Form) {
         let i = index(register);
-        if !self.fresh[i] {
+        if !self.fresh[i].quantized {
             let values = &self.values[i][..self.n_rows * self.widths[i]];
             self.quantized[i].fill(isa, pool, values, self.widths[i]);
-            self.fresh[i] = true;
+            self.fresh[i].quantized = true;
         }
         self.quantized[i].start(isa, form);
     }
 
+    /// A register's rows as bfloat16, computed once per content. They take the room of its int8 where nobody needs that.
+    pub(crate) fn round(&mut self, isa: Isa, pool: &mut Pool, register: Register) {
+        let i = index(register);
+        if !self.fresh[i].pairs {
+            if !self.fresh[i].quantized {
+                self.quantized[i] = Activations::default();
+            }
+            let values = &self.values[i][..self.n_rows * self.widths[i]];
+            self.pairs[i].fill(isa, pool, values, self.widths[i]);
+            self.fresh[i].pairs = true;
+        }
+    }
+
+    /// What [`Registers::round`] has computed.
+    pub(crate) fn pairs(&self, register: Register) -> &Pairs {
+        assert!(self.fresh[index(register)].pairs, "register {} is rounded", register.0);
+        &self.pairs[index(register)]
+    }
+
     /// What [`Registers::quantize`] has computed.
     pub(crate) fn quantized(&self, register: Register) -> &Activations {
-        assert!(self.fresh[index(register)], "register {} is quantized", register.0);
+        assert!(self.fresh[index(register)].quantized, "register {} is quantized", register.0);
         &self.quantized[index(register)]
     }
 
@@ -155,7 +184,7 @@ impl Registers {
         if !old.is_empty() {
             self.spare.push(old);
         }
-        self.fresh[index(register)] = false;
+        self.fresh[index(register)] = Fresh::default();
     }
 }
 

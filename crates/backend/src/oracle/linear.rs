@@ -1,7 +1,8 @@
 //! Products of a weight matrix with rows. `docs/arithmetic.md`, "Linear".
 
-use dewdrop_format::Integers;
+use dewdrop_format::{BlockType, Integers};
 
+use crate::halves::{self, Halves};
 use crate::quantize::Quantized;
 use crate::{Arithmetic, Weight, math};
 
@@ -13,6 +14,9 @@ pub fn linear(weight: &Weight, arithmetic: Arithmetic, x: &[f32]) -> Vec<f32> {
     assert!(x.len().is_multiple_of(weight.n_in), "rows of {} in {} values", weight.n_in, x.len());
     match &weight.block_type.block().integers {
         Some(integers) if arithmetic == Arithmetic::Quantized => quantized(weight, integers, x),
+        None if arithmetic == Arithmetic::Quantized && weight.block_type == BlockType::BF16 => {
+            halves(weight, x)
+        }
         _ => decoded(weight, x),
     }
 }
@@ -48,6 +52,25 @@ fn decoded(weight: &Weight, x: &[f32]) -> Vec<f32> {
         }
     }
     y
+}
+
+fn halves(weight: &Weight, x: &[f32]) -> Vec<f32> {
+    let x: Vec<Halves> = x.chunks_exact(weight.n_in).map(Halves::new).collect();
+    let mut y = vec![0.0; x.len() * weight.n_out];
+    for channel in 0..weight.n_out {
+        let w: Vec<f32> = decode_channel(weight, channel).into_iter().map(halves::weight).collect();
+        for (x, y) in x.iter().zip(y.chunks_exact_mut(weight.n_out)) {
+            let spans = x.values.chunks(SPAN).zip(w.chunks(SPAN));
+            y[channel] = add_up(spans.map(|(span, w)| pairs(w, span) * x.scale));
+        }
+    }
+    y
+}
+
+/// Sum of products in pairs, the second of each pair first.
+fn pairs(w: &[f32], x: &[f32]) -> f32 {
+    let pairs = w.chunks(2).zip(x.chunks(2));
+    pairs.fold(0.0, |acc, (w, x)| w.iter().zip(x).rev().fold(acc, |acc, (w, x)| w.mul_add(*x, acc)))
 }
 
 fn quantized(weight: &Weight, integers: &Integers, x: &[f32]) -> Vec<f32> {

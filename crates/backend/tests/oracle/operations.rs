@@ -1,5 +1,6 @@
 //! Each operation against f64.
 
+use dewdrop_backend::halves::Halves;
 use dewdrop_backend::oracle::{attend, delta_rule, embed, glu, linear, norm, short_conv, unembed};
 use dewdrop_backend::quantize::Quantized;
 use dewdrop_backend::rope::RopeTable;
@@ -26,6 +27,12 @@ fn requantized(x: &[f32]) -> Vec<f64> {
     quantized.q.iter().enumerate().map(|(i, q)| f64::from(*q) * scale(i)).collect()
 }
 
+/// Activations as bfloat16 says.
+fn rounded(x: &[f32]) -> Vec<f64> {
+    let Halves { values, scale } = Halves::new(x);
+    values.into_iter().map(|h| f64::from(h) * f64::from(scale)).collect()
+}
+
 #[test]
 fn linear_is_a_matrix_product_for_every_block_type() {
     for block in BLOCK_TYPES {
@@ -33,10 +40,13 @@ fn linear_is_a_matrix_product_for_every_block_type() {
         let weight = weight(block.block_type, 3, &random.floats(3 * N_IN, 0.5));
         let x = random.floats(2 * N_IN, 2.0);
         for arithmetic in [Arithmetic::Quantized, Arithmetic::Exact] {
-            let integers = block.integers.is_some() && arithmetic == Arithmetic::Quantized;
             let y = linear::linear(&weight, arithmetic, &x);
             for (x, y) in x.chunks_exact(N_IN).zip(y.chunks_exact(3)) {
-                let x = if integers { requantized(x) } else { wide(x) };
+                let x = match (arithmetic, block.block_type) {
+                    (Arithmetic::Quantized, BlockType::BF16) => rounded(x),
+                    (Arithmetic::Quantized, _) if block.integers.is_some() => requantized(x),
+                    _ => wide(x),
+                };
                 for (w, y) in decoded(&weight).iter().zip(y) {
                     let size: f64 = w.iter().zip(&x).map(|(w, x)| (w * x).abs()).sum();
                     let error = (f64::from(*y) - exact::dot(w, &x)).abs();
@@ -61,12 +71,14 @@ fn linear_rows_do_not_see_each_other() {
 
 #[test]
 fn linear_spreads_what_is_not_finite() {
-    let weight = weight(BlockType::Q8_0, 1, &[0.5; 64]);
-    let mut x = [1.0; 64];
-    assert_eq!(linear::linear(&weight, Arithmetic::Quantized, &x).len(), 1);
-    x[40] = f32::INFINITY;
-    assert!(linear::linear(&weight, Arithmetic::Quantized, &x)[0].is_nan());
-    assert_eq!(linear::linear(&weight, Arithmetic::Exact, &x)[0], f32::INFINITY);
+    for block_type in [BlockType::Q8_0, BlockType::BF16] {
+        let weight = weight(block_type, 1, &[0.5; 64]);
+        let mut x = [1.0; 64];
+        assert!((linear::linear(&weight, Arithmetic::Quantized, &x)[0] - 32.0).abs() < 0.01);
+        x[40] = f32::INFINITY;
+        assert!(linear::linear(&weight, Arithmetic::Quantized, &x)[0].is_nan());
+        assert_eq!(linear::linear(&weight, Arithmetic::Exact, &x)[0], f32::INFINITY);
+    }
 }
 
 #[test]

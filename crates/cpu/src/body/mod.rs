@@ -11,6 +11,8 @@ pub(crate) mod integer_product;
 pub(crate) mod math;
 pub(crate) mod next;
 pub(crate) mod norm;
+pub(crate) mod pair_product;
 pub(crate) mod quantize;
 pub(crate) mod rope;
+pub(crate) mod round;
 pub(crate) mod target;

@@ -2,13 +2,13 @@
 
 use std::arch::x86_64::*;
 
-use crate::lanes::{Job, Lanes};
+use crate::lanes::{Job, Lanes, fused_pairs};
 
-/// Proof that this machine has AVX-512 F, BW and VNNI.
+/// Proof that this machine has AVX-512 F, BW and VNNI; and BF16, where jobs are to use that.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool>(());
 
-impl Avx512 {
+impl Avx512<false> {
     /// The token, if this machine runs it.
     pub(crate) fn detect() -> Option<Self> {
         let found = is_x86_feature_detected!("avx512f")
@@ -24,9 +24,28 @@ impl Avx512 {
     }
 }
 
+impl Avx512<true> {
+    /// The token, if this machine runs it.
+    pub(crate) fn detect() -> Option<Self> {
+        let found = Avx512::<false>::detect().is_some() && is_x86_feature_detected!("avx512bf16");
+        found.then_some(Avx512(()))
+    }
+
+    /// Runs a job with the instruction set enabled.
+    pub(crate) fn run<J: Job>(self, job: J) -> J::Output {
+        // SAFETY: a token exists only where `detect` has found what `enter_bf16` enables.
+        unsafe { enter_bf16(self, job) }
+    }
+}
+
 /// AVX-512 F includes AVX2, FMA and F16C.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn enter<J: Job>(lanes: Avx512, job: J) -> J::Output {
+fn enter<J: Job>(lanes: Avx512<false>, job: J) -> J::Output {
+    job.run(lanes)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx512bf16")]
+fn enter_bf16<J: Job>(lanes: Avx512<true>, job: J) -> J::Output {
     job.run(lanes)
 }
 
@@ -38,13 +57,14 @@ macro_rules! call {
     };
 }
 
-impl Lanes for Avx512 {
+impl<const BF16: bool> Lanes for Avx512<BF16> {
     type F = __m512;
     type I = __m512i;
     type P = __m512i;
 
     const WIDE_BIAS: i32 = 128;
     const WHOLE: bool = true;
+    const PAIRED: bool = BF16;
     const WIDE: bool = true;
 
     #[inline(always)]
@@ -330,5 +350,20 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn wide_products(self, sums: __m512i, weights: __m512i, activations: __m512i) -> __m512i {
         self.products(sums, weights, activations)
+    }
+
+    /// The instruction multiplies upper halves first, with two roundings, and takes denormals for zero.
+    #[inline(always)]
+    fn pairs(self, sums: __m512, weights: __m512i, activations: [u32; 2]) -> __m512 {
+        if BF16 {
+            // SAFETY: 64 bytes are 32 halves; `self` proves that the machine has the instruction.
+            unsafe {
+                let halves = std::mem::transmute::<__m512i, __m512bh>;
+                let activations = _mm512_set1_epi32(activations[0].cast_signed());
+                _mm512_dpbf16_ps(sums, halves(activations), halves(weights))
+            }
+        } else {
+            fused_pairs(self, sums, weights, activations)
+        }
     }
 }

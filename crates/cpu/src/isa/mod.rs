@@ -2,6 +2,7 @@
 
 use dewdrop_backend::BackendError;
 
+use crate::body::pair_product::words;
 use crate::lanes::{Job, Lanes};
 use crate::panel::Range;
 
@@ -17,7 +18,7 @@ mod portable;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Isa {
     #[cfg(target_arch = "x86_64")]
-    Avx512(avx512::Avx512),
+    Avx512(avx512::Avx512<false>),
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
     #[cfg(target_arch = "aarch64")]
@@ -44,7 +45,7 @@ impl Isa {
     pub(crate) fn available() -> Vec<Isa> {
         let found = [
             #[cfg(target_arch = "x86_64")]
-            avx512::Avx512::detect().map(Isa::Avx512),
+            avx512::Avx512::<false>::detect().map(Isa::Avx512),
             #[cfg(target_arch = "x86_64")]
             avx2::Avx2::detect().map(Isa::Avx2),
             #[cfg(target_arch = "aarch64")]
@@ -110,6 +111,20 @@ impl Isa {
         self.run(Bias(range))
     }
 
+    /// Words of a pair of activations as bfloat16.
+    pub(crate) fn words_per_pair(self) -> usize {
+        struct Words;
+        impl Job for Words {
+            type Output = usize;
+
+            #[inline(always)]
+            fn run<L: Lanes>(self, _: L) -> usize {
+                words::<L>()
+            }
+        }
+        self.run_pairs(Words)
+    }
+
     /// Runs a job with this instruction set enabled.
     pub(crate) fn run<J: Job>(self, job: J) -> J::Output {
         match self {
@@ -122,6 +137,15 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Isa::Neon(lanes) => lanes.run(job),
             Isa::Portable(lanes) => job.run(lanes),
+        }
+    }
+
+    /// Runs a job that multiplies [`Lanes::pairs`], with the instruction for it where there is one.
+    pub(crate) fn run_pairs<J: Job>(self, job: J) -> J::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) if let Some(lanes) = avx512::Avx512::<true>::detect() => lanes.run(job),
+            _ => self.run(job),
         }
     }
 }

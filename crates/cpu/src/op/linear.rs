@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use dewdrop_backend::{Arithmetic, Register};
 use dewdrop_format::BlockType;
@@ -16,15 +16,18 @@ use crate::body::float_product::{FloatProduct, float_product};
 use crate::body::float_row::{BF16, F16, F32, FloatRow, Stored};
 use crate::body::integer_product::{asks, product};
 use crate::body::next::Next;
+use crate::body::pair_product::pair_product;
 use crate::body::target::{End, Target};
 use crate::buffer::Buffer;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
+use crate::lanes::Bytes;
 use crate::loaded::{Layout, Matrix};
+use crate::pairs::Pairs;
 use crate::panel::{CHANNELS, MAX_INPUTS, Panel, SPAN};
 use crate::pass::Pass;
 use crate::pool::Pool;
-use crate::unpack::{FewRows, Source, Unpacker};
+use crate::unpack::{FewRows, Source, Unpacker, transpose_pairs};
 
 /// Bytes of weights of a task, about: long enough to make starting it cheap, short enough to share out evenly.
 const TASK_BYTES: usize = 512 << 10;
@@ -34,15 +37,28 @@ const TASK_BYTES: usize = 512 << 10;
 pub(crate) enum Rows<'a> {
     /// For quantized weights.
     Integers(&'a Activations),
+    /// For bfloat16 weights.
+    Pairs(&'a Pairs),
     /// `[n_rows, n_in]`.
     Floats(&'a [f32]),
 }
 
-/// How a matrix is multiplied under an arithmetic: by integers if there is an unpacker.
-pub(crate) fn unpacker(matrix: &Matrix, arithmetic: Arithmetic) -> Option<&'static Unpacker> {
-    match arithmetic {
-        Arithmetic::Quantized => Unpacker::of(matrix.block_type),
-        Arithmetic::Exact => None,
+/// How a matrix is multiplied.
+pub(crate) enum Kind {
+    Integers(&'static Unpacker),
+    Pairs,
+    Floats,
+}
+
+impl Kind {
+    /// That of a matrix under an arithmetic.
+    pub(crate) fn of(matrix: &Matrix, arithmetic: Arithmetic) -> Kind {
+        match (arithmetic, Unpacker::of(matrix.block_type)) {
+            (Arithmetic::Exact, _) => Kind::Floats,
+            (Arithmetic::Quantized, Some(unpacker)) => Kind::Integers(unpacker),
+            (Arithmetic::Quantized, None) if matrix.block_type == BlockType::BF16 => Kind::Pairs,
+            (Arithmetic::Quantized, None) => Kind::Floats,
+        }
     }
 }
 
@@ -61,8 +77,14 @@ impl Pass {
         let width = self.registers.width(input);
         let alone = |i: usize| products[..i].iter().all(|other| other.out != products[i].out);
         assert!((0..products.len()).all(alone), "two products side by side write one register");
-        for Unpacker { form, .. } in products.iter().filter_map(|p| unpacker(p.matrix, self.arithmetic)) {
-            self.registers.quantize(self.isa, &mut self.pool, input, *form);
+        for product in products {
+            match Kind::of(product.matrix, self.arithmetic) {
+                Kind::Integers(unpacker) => {
+                    self.registers.quantize(self.isa, &mut self.pool, input, unpacker.form);
+                }
+                Kind::Pairs => self.registers.round(self.isa, &mut self.pool, input),
+                Kind::Floats => {}
+            }
         }
         let mut outs: Vec<Buffer> =
             products.iter().map(|product| self.registers.take_spare(product.out)).collect();
@@ -71,9 +93,10 @@ impl Pass {
             let &Linear { matrix, bias, out: register, add } = product;
             let widths = (width, self.registers.width(register));
             assert_eq!(widths, (matrix.n_in, matrix.n_out), "widths of a linear's registers");
-            let rows = match unpacker(matrix, self.arithmetic) {
-                Some(_) => Rows::Integers(self.registers.quantized(input)),
-                None => Rows::Floats(self.registers.get(input)),
+            let rows = match Kind::of(matrix, self.arithmetic) {
+                Kind::Integers(_) => Rows::Integers(self.registers.quantized(input)),
+                Kind::Pairs => Rows::Pairs(self.registers.pairs(input)),
+                Kind::Floats => Rows::Floats(self.registers.get(input)),
             };
             let end = End { bias, old: add.then(|| self.registers.get(register)) };
             multiplies.push(Multiply { isa: self.isa, matrix, rows, end, out: Disjoint::new(out) });
@@ -89,6 +112,7 @@ impl Pass {
 #[derive(Default)]
 pub(crate) struct Scratch {
     panel: Box<Panel>,
+    pairs: Vec<Bytes>,
     floats: Buffer,
 }
 
@@ -129,7 +153,7 @@ impl Multiply<'_> {
     /// as many.
     fn tile_channels(&self) -> usize {
         match self.rows {
-            Rows::Integers(_) => CHANNELS,
+            Rows::Integers(_) | Rows::Pairs(_) => CHANNELS,
             Rows::Floats(_) => 2 * CHANNELS,
         }
     }
@@ -160,6 +184,9 @@ impl Multiply<'_> {
                 Rows::Integers(x) => {
                     let mut scratch = scratch();
                     tiles.for_each(|tile| self.integer_tile(channels(tile..tile + 1), x, &mut scratch));
+                }
+                Rows::Pairs(x) => {
+                    tiles.for_each(|tile| self.pair_tile(channels(tile..tile + 1), x, &scratch))
                 }
                 Rows::Floats(x) => {
                     let mut scratch = scratch();
@@ -259,6 +286,31 @@ impl Multiply<'_> {
                 Source::File {
                     channels: std::array::from_fn(|j| &blocks[channel(j) + at..][..n]),
                     soon: blocks.as_ptr().wrapping_add(soon),
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// These columns of `out` are the present task's alone.
+    unsafe fn pair_tile<'s>(
+        &self,
+        channels: Range<usize>,
+        x: &Pairs,
+        scratch: &impl Fn() -> MutexGuard<'s, Scratch>,
+    ) {
+        let &Matrix { n_in, n_out, .. } = self.matrix;
+        assert_eq!(x.n_in(), n_in, "inputs of a matrix");
+        let (channel, n_channels) = (channels.start, channels.len());
+        let target = Target { out: self.out, n_out, channel, n_channels, first: true, end: Some(self.end) };
+        // SAFETY: by the caller.
+        unsafe {
+            match self.source(channels, 0, n_in) {
+                Source::Panels(panel) => pair_product(self.isa, panel.as_chunks().0, x, target, true),
+                Source::File { channels, soon } => {
+                    let pairs = &mut scratch().pairs;
+                    transpose_pairs(self.isa, channels, soon, pairs);
+                    pair_product(self.isa, Bytes::as_arrays(pairs), x, target, false);
                 }
             }
         }

@@ -8,16 +8,16 @@ use proptest::prelude::*;
 
 use std::sync::Mutex;
 
-use super::linear::{Multiply, Rows, Scratch, run, unpacker};
+use super::linear::{Kind, Multiply, Rows, Scratch, run};
 use crate::activations::Activations;
 use crate::body::glu::Glu;
 use crate::body::target::End;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::loaded::{Layout, Matrix};
-use crate::panels;
+use crate::pairs::Pairs;
+use crate::panels::{self, Pieces};
 use crate::pool::Pool;
-use crate::unpack::Unpacker;
 
 /// Numbers of all sizes, zeros and denormals among them, from a seed.
 fn values(n: usize, seed: u64) -> Vec<f32> {
@@ -52,14 +52,18 @@ fn product(
     end: End<'_>,
 ) -> Vec<f32> {
     let mut pool = Pool::new(threads).unwrap();
-    let mut activations = Activations::default();
-    let rows = match unpacker(matrix, arithmetic) {
-        Some(Unpacker { form, .. }) => {
+    let (mut activations, mut pairs) = (Activations::default(), Pairs::default());
+    let rows = match Kind::of(matrix, arithmetic) {
+        Kind::Integers(unpacker) => {
             activations.fill(isa, &mut pool, x, matrix.n_in);
-            activations.start(isa, *form);
+            activations.start(isa, unpacker.form);
             Rows::Integers(&activations)
         }
-        None => Rows::Floats(x),
+        Kind::Pairs => {
+            pairs.fill(isa, &mut pool, x, matrix.n_in);
+            Rows::Pairs(&pairs)
+        }
+        Kind::Floats => Rows::Floats(x),
     };
     let scratch: Vec<_> = (0..threads).map(|_| Mutex::new(Scratch::default())).collect();
     let mut out = vec![f32::NAN; x.len() / matrix.n_in * matrix.n_out];
@@ -71,7 +75,7 @@ fn product(
 /// The matrix in every layout that it can have, come to in every way.
 fn layouts(weight: &Weight) -> Vec<Matrix> {
     let file = Matrix::from(weight.clone());
-    let Some(unpacker) = unpacker(&file, Arithmetic::Quantized) else { return vec![file] };
+    let Some(pieces) = Pieces::of(file.block_type, file.n_in) else { return vec![file] };
     let (mut pool, &Weight { block_type, n_out, n_in, .. }) = (Pool::new(2).unwrap(), weight);
     let arranged = |panels: Vec<u8>| Matrix {
         layout: Layout::Panels,
@@ -79,11 +83,11 @@ fn layouts(weight: &Weight) -> Vec<Matrix> {
         ..Matrix::from(weight.clone())
     };
     let mut moved = vec![0; panels::bytes(block_type, n_out, n_in)];
-    panels::rearrange(&mut pool, unpacker, block_type, &weight.blocks, n_in, &mut moved);
+    panels::rearrange(&mut pool, pieces, block_type, &weight.blocks, n_in, &mut moved);
     let mut all = vec![file, arranged(moved)];
     if panels::fits_in_place(n_out) {
         let mut in_place = weight.blocks.to_vec();
-        panels::rearrange_in_place(&mut pool, unpacker, block_type, &mut in_place, n_in);
+        panels::rearrange_in_place(&mut pool, pieces, block_type, &mut in_place, n_in);
         all.push(arranged(in_place));
     }
     all
@@ -189,5 +193,28 @@ fn spans_and_many_rows() {
     }
     for n_rows in [32, 64] {
         check(BLOCK_TYPES[7], 20, 256, n_rows, 4);
+    }
+}
+
+/// Weights and rows so small that sums of their products would be denormal if rows were not lifted: instructions that drop
+/// denormals have the same bits.
+#[test]
+fn tiny_halves() {
+    let (n_out, n_in) = (20, 96);
+    let weights = values(n_out * n_in, 5).into_iter().map(f32::to_bits).enumerate();
+    let tiny = |(i, bits): (usize, u32)| ((bits >> 16) as u16 & 0x807f | (i as u16 % 4) << 7).to_le_bytes();
+    let blocks: Vec<u8> = weights.flat_map(tiny).collect();
+    let block = BLOCK_TYPES.iter().find(|block| block.name == "BF16").expect("a type");
+    let weight = Weight { block_type: block.block_type, n_out, n_in, blocks: Blocks::from(blocks) };
+    for exponent in [-60, -59, 0, 100] {
+        let x: Vec<f32> = values(9 * n_in, 6).iter().map(|x| x / 1000.0 * 2f32.powi(exponent)).collect();
+        let want = linear(&weight, Arithmetic::Quantized, &x);
+        for (isa, matrix) in
+            Isa::available().into_iter().flat_map(|isa| layouts(&weight).into_iter().map(move |m| (isa, m)))
+        {
+            let end = End { bias: None, old: None };
+            let got = product(isa, 2, &matrix, Arithmetic::Quantized, &x, end);
+            assert!(bits(&got) == bits(&want), "{} {:?}, 2^{exponent}", isa.name(), matrix.layout);
+        }
     }
 }

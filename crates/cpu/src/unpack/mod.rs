@@ -8,6 +8,7 @@ mod blocks;
 mod few;
 mod k_quants;
 mod lanes;
+mod pairs;
 mod plain;
 mod scaled;
 
@@ -16,6 +17,7 @@ use std::marker::PhantomData;
 use dewdrop_format::BlockType;
 
 pub(crate) use self::few::FewRows;
+pub(crate) use self::pairs::transpose_pairs;
 
 use self::blocks::{Blocks, FileBlocks, PanelBlocks};
 use crate::isa::Isa;

@@ -61,7 +61,8 @@ proptest! {
             let want = definition(block, channels);
             let unpacker = Unpacker::of(block.block_type).expect("integers");
             let mut arranged = vec![0; panels::bytes(block.block_type, CHANNELS, n)];
-            panels::rearrange(&mut pool, unpacker, block.block_type, file, n, &mut arranged);
+            let pieces = panels::Pieces::of(block.block_type, n).expect("a quantized type");
+            panels::rearrange(&mut pool, pieces, block.block_type, file, n, &mut arranged);
             for isa in Isa::available() {
                 for source in [Source::File { channels, soon: std::ptr::null() }, Source::Panels(&arranged)] {
                     let mut got = Box::<Panel>::default();

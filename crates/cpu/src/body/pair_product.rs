@@ -1,0 +1,124 @@
+//! Sixteen channels of bfloat16 weights times rows: pairs of inputs, channels as lanes.
+
+use super::next::Next;
+use super::target::Target;
+use crate::isa::Isa;
+use crate::lanes::{Job, Lanes};
+use crate::pairs::Pairs;
+use crate::panel::SPAN;
+
+/// Pairs of a span.
+const SPAN_PAIRS: usize = SPAN / 2;
+
+/// Pairs for which memory is asked for at once.
+const ASKING: usize = 32;
+
+/// Bytes ahead of the present ones that a single tile asks for.
+const AHEAD: usize = 8192;
+
+/// `[n_pairs]`: two inputs of each of sixteen channels.
+pub(crate) type PairPanel<'a> = &'a [[u8; 64]];
+
+struct PairProduct<'a> {
+    panel: PairPanel<'a>,
+    x: &'a Pairs,
+    target: Target<'a>,
+    next: Next,
+}
+
+/// Multiplies a panel with all rows. What follows it in memory is used next if `goes_on`.
+///
+/// # Safety
+/// The target's columns are the present task's alone.
+pub(crate) unsafe fn pair_product(
+    isa: Isa,
+    panel: PairPanel<'_>,
+    x: &Pairs,
+    target: Target<'_>,
+    goes_on: bool,
+) {
+    let bytes = panel.as_flattened();
+    let next = match x.n_tiles() {
+        n_tiles if goes_on && n_tiles > 1 => {
+            Next::new(bytes.as_ptr_range().end, bytes.len(), n_tiles * panel.len().div_ceil(ASKING))
+        }
+        _ => Next::NOTHING,
+    };
+    isa.run_pairs(PairProduct { panel, x, target, next });
+}
+
+impl Job for PairProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        for tile in 0..self.x.n_tiles() {
+            match self.x.width() {
+                1 => self.tile::<L, 1>(l, tile),
+                2 => self.tile::<L, 2>(l, tile),
+                3 => self.tile::<L, 3>(l, tile),
+                4 => self.tile::<L, 4>(l, tile),
+                6 if L::WIDE => self.tile::<L, 6>(l, tile),
+                8 if L::WIDE => self.tile::<L, 8>(l, tile),
+                width => unreachable!("tiles of {width} rows"),
+            }
+        }
+    }
+}
+
+impl PairProduct<'_> {
+    #[inline(always)]
+    fn tile<L: Lanes, const ROWS: usize>(&self, l: L, tile: usize) {
+        let (x, scales) = self.x.tile(tile);
+        let (x, n_tiles) = (x.as_chunks::<ROWS>().0, self.x.n_tiles());
+        let words = words::<L>();
+        let rows = tile * ROWS..self.x.n_rows().min((tile + 1) * ROWS);
+        self.target.ask(l, rows.clone());
+        let mut asks_left = (n_tiles - tile) * self.panel.len().div_ceil(ASKING);
+        let mut values = [l.splat(0.0); ROWS];
+        for first in (0..self.panel.len()).step_by(SPAN_PAIRS) {
+            let end = self.panel.len().min(first + SPAN_PAIRS);
+            let (panel, x) = (&self.panel[first..end], &x[words * first..words * end]);
+            let mut acc = [l.splat(0.0); ROWS];
+            for (panel, x) in panel.chunks(ASKING).zip(x.chunks(words * ASKING)) {
+                asks_left -= 1;
+                self.next.ask(l, asks_left);
+                acc = stretch(l, panel, x, acc, n_tiles == 1);
+            }
+            for r in 0..ROWS {
+                let value = l.mul(acc[r], l.splat(scales[r]));
+                values[r] = if first == 0 { value } else { l.add(values[r], value) };
+            }
+        }
+        // SAFETY: the columns are this task's alone (`pair_product`'s contract).
+        unsafe { self.target.put(l, rows.start, &values[..rows.len()]) };
+    }
+}
+
+/// Words of a pair of activations, as [`Lanes::pairs`] takes them.
+#[inline(always)]
+pub(crate) const fn words<L: Lanes>() -> usize {
+    if L::PAIRED { 1 } else { 2 }
+}
+
+/// Takes the chains over some pairs.
+#[inline(always)]
+fn stretch<L: Lanes, const ROWS: usize>(
+    l: L,
+    panel: PairPanel<'_>,
+    x: &[[u32; ROWS]],
+    mut acc: [L::F; ROWS],
+    asks: bool,
+) -> [L::F; ROWS] {
+    let words = words::<L>();
+    for (w, x) in panel.iter().zip(x.chunks_exact(words)) {
+        if asks {
+            l.prefetch(w.as_ptr().wrapping_add(AHEAD));
+        }
+        let w = l.load_bytes(w);
+        for r in 0..ROWS {
+            acc[r] = l.pairs(acc[r], w, [x[0][r], x[words - 1][r]]);
+        }
+    }
+    acc
+}
