@@ -6,21 +6,25 @@ use dewdrop_backend::{Op, Program, Register};
 
 use crate::activations::Activations;
 use crate::buffer::Buffer;
+use crate::pairs::Pairs;
 use crate::pass::{TILE, go_together};
 use crate::registers::Registers;
 
-/// Bytes of activations of a pass of `n_rows` rows: registers, the int8 of those that matrices read, and what one
-/// operation makes for itself.
-pub fn activation_bytes(program: &Program, n_rows: usize) -> u64 {
+/// Bytes of activations of a pass of `n_rows` rows: registers, the int8 of those that matrices read, their bfloat16 if there
+/// are matrices of that, and what one operation makes for itself.
+pub fn activation_bytes(program: &Program, n_rows: usize, has_bfloat16: bool) -> u64 {
     let tile_rows = n_rows.min(TILE);
     // A row stands for a tile: buffers of one row are as many as those of any number.
     let mut registers = Registers::new(program);
     walk(&mut registers, program, &program.carried(), n_rows, 1);
     let width = |register: &Register| program.registers[usize::from(register.0)];
-    let integers: usize =
-        quantized(program).iter().map(|register| Activations::bytes(tile_rows, width(register))).sum();
+    let rounded = |register: &Register| {
+        let integers = Activations::bytes(tile_rows, width(register));
+        integers + if has_bfloat16 { Pairs::bytes(tile_rows, width(register)) } else { 0 }
+    };
+    let rounded: usize = quantized(program).iter().map(rounded).sum();
     let floats = registers.floats() + temporary(program);
-    (floats * tile_rows * size_of::<f32>() + integers) as u64
+    (floats * tile_rows * size_of::<f32>() + rounded) as u64
 }
 
 /// Has all buffers made that a pass of `n_rows` rows needs, of `tile_rows` rows each.
@@ -105,7 +109,7 @@ mod tests {
     #[test]
     fn only_what_is_carried_grows_with_the_rows() {
         let program = program();
-        let tile = |n| activation_bytes(&program, n * TILE);
+        let tile = |n| activation_bytes(&program, n * TILE, false);
         // The stream, its norm and the gate.
         let carried = (TILE * (32 + 32 + 96) * size_of::<f32>()) as u64;
         assert_eq!(tile(6) - tile(3), 3 * carried);

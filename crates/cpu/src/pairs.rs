@@ -45,6 +45,11 @@ impl Pairs {
         });
     }
 
+    /// Bytes for so many rows, at most.
+    pub(crate) fn bytes(n_rows: usize, n_in: usize) -> usize {
+        n_rows * (2 * n_in.div_ceil(2) + 1) * size_of::<u32>()
+    }
+
     pub(crate) fn n_rows(&self) -> usize {
         self.n_rows
     }

@@ -18,7 +18,11 @@ mod portable;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Isa {
     #[cfg(target_arch = "x86_64")]
-    Avx512(avx512::Avx512<false>),
+    Avx512 {
+        lanes: avx512::Avx512<false>,
+        /// For products of bfloat16, where its instruction pays.
+        pairs: Option<avx512::Avx512<true>>,
+    },
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
     #[cfg(target_arch = "aarch64")]
@@ -45,7 +49,10 @@ impl Isa {
     pub(crate) fn available() -> Vec<Isa> {
         let found = [
             #[cfg(target_arch = "x86_64")]
-            avx512::Avx512::<false>::detect().map(Isa::Avx512),
+            avx512::Avx512::<false>::detect().map(|lanes| Isa::Avx512 {
+                lanes,
+                pairs: avx512::Avx512::<true>::detect().filter(|lanes| lanes.pays()),
+            }),
             #[cfg(target_arch = "x86_64")]
             avx2::Avx2::detect().map(Isa::Avx2),
             #[cfg(target_arch = "aarch64")]
@@ -55,6 +62,18 @@ impl Isa {
             Some(Isa::Portable(portable::Portable)),
         ];
         found.into_iter().flatten().collect()
+    }
+
+    /// Those of this machine, and the ways to multiply bfloat16 that do not pay on it.
+    #[cfg(test)]
+    pub(crate) fn all() -> Vec<Isa> {
+        let mut all = Isa::available();
+        #[cfg(target_arch = "x86_64")]
+        if let Some(lanes) = avx512::Avx512::<false>::detect() {
+            all.push(Isa::Avx512 { lanes, pairs: None });
+            all.push(Isa::Avx512 { lanes, pairs: avx512::Avx512::<true>::detect() });
+        }
+        all
     }
 
     /// The one of this name; else the one that the environment names; else the fastest.
@@ -72,7 +91,7 @@ impl Isa {
     pub(crate) fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(_) => "avx512",
+            Isa::Avx512 { .. } => "avx512",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => "avx2",
             #[cfg(target_arch = "aarch64")]
@@ -129,7 +148,7 @@ impl Isa {
     pub(crate) fn run<J: Job>(self, job: J) -> J::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(lanes) => lanes.run(job),
+            Isa::Avx512 { lanes, .. } => lanes.run(job),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(lanes) => lanes.run(job),
             #[cfg(target_arch = "aarch64")]
@@ -144,7 +163,7 @@ impl Isa {
     pub(crate) fn run_pairs<J: Job>(self, job: J) -> J::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(_) if let Some(lanes) = avx512::Avx512::<true>::detect() => lanes.run(job),
+            Isa::Avx512 { pairs: Some(lanes), .. } => lanes.run(job),
             _ => self.run(job),
         }
     }

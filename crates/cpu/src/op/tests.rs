@@ -106,9 +106,7 @@ fn check(block: &Block, n_out: usize, n_in: usize, n_rows: usize, seed: u64) {
         add_bias(&mut ended, &bias);
         ended.iter_mut().zip(&old).for_each(|(y, old)| *y += old);
         let matrices = layouts(&weight);
-        for (isa, matrix) in
-            Isa::available().into_iter().flat_map(|isa| matrices.iter().map(move |m| (isa, m)))
-        {
+        for (isa, matrix) in Isa::all().into_iter().flat_map(|isa| matrices.iter().map(move |m| (isa, m))) {
             if arithmetic == Arithmetic::Exact && matrix.layout == Layout::Panels {
                 continue;
             }
@@ -210,7 +208,7 @@ fn tiny_halves() {
         let x: Vec<f32> = values(9 * n_in, 6).iter().map(|x| x / 1000.0 * 2f32.powi(exponent)).collect();
         let want = linear(&weight, Arithmetic::Quantized, &x);
         for (isa, matrix) in
-            Isa::available().into_iter().flat_map(|isa| layouts(&weight).into_iter().map(move |m| (isa, m)))
+            Isa::all().into_iter().flat_map(|isa| layouts(&weight).into_iter().map(move |m| (isa, m)))
         {
             let end = End { bias: None, old: None };
             let got = product(isa, 2, &matrix, Arithmetic::Quantized, &x, end);

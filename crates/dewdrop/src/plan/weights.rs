@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use dewdrop_backend::{Cut, Op, Origin, Program, Section};
 use dewdrop_cpu::{activation_bytes, moved_bytes};
+use dewdrop_format::BlockType;
 use dewdrop_store::system::page_bytes;
 use dewdrop_store::{Place, Placement, WeightSource, pinned_len, staging_len};
 
@@ -104,7 +105,9 @@ impl Units {
 
     /// Bytes of activations of a pass.
     pub(crate) fn activations(&self, n_rows: usize) -> u64 {
-        activation_bytes(&self.cut.program, n_rows)
+        let is_bfloat16_matrix =
+            |source: &WeightSource| source.info.block_type == BlockType::BF16 && source.shape[0] > 1;
+        activation_bytes(&self.cut.program, n_rows, self.sources.iter().flatten().any(is_bfloat16_matrix))
     }
 
     fn with_slots(&self, room: u64, n_rows: usize, n_slots: usize) -> Option<Weights> {

@@ -22,7 +22,7 @@ pub struct Limits {
     pub read: f64,
     /// Multiply-adds of quantized weights.
     pub integers: Peak,
-    /// Multiply-adds of BF16 weights; those of singles where the machine has no others.
+    /// Multiply-adds of BF16 weights; those of singles where the machine has no faster ones.
     pub bf16: Peak,
     /// Multiply-adds of singles.
     pub floats: Peak,
@@ -39,7 +39,7 @@ impl Limits {
         // Pages that were never written are all the same one.
         memory.fill(1);
         let (read, integers, floats) = (gauge.read(&memory), gauge.integers(), gauge.floats());
-        let bf16 = gauge.bf16().unwrap_or(floats);
+        let bf16 = gauge.bf16().filter(|bf16| bf16.per_second > floats.per_second).unwrap_or(floats);
         Ok(Limits { threads, isa: gauge.isa(), read, integers, bf16, floats })
     }
 
