@@ -180,13 +180,17 @@ proptest! {
     }
 }
 
-/// Every type over several spans, the last of them short; and with rows for every kernel, of few rows and of tiles.
+/// Every type over several spans, the last of them short; with rows for every kernel, of few rows and of tiles; and with an odd
+/// number of inputs where there can be one.
 #[test]
 fn spans_and_many_rows() {
     for block in BLOCK_TYPES {
         check(block, 33, 2 * 1024 + 512, 5, 3);
         for n_rows in [1, 2, 3, 4, 6, 7, 8, 9, 15, 17, 23] {
             check(block, 17, 512, n_rows, n_rows as u64);
+        }
+        if block.len == 1 {
+            check(block, 3, 63, 2, 1);
         }
     }
     for n_rows in [32, 64] {
