@@ -3,12 +3,16 @@
 //! `docs/arithmetic.md`, "Activations to bfloat16". The scale lifts a row so far that no sum of its products is below the
 //! smallest normal value. So instructions that take such values for zero have the same bits as those that keep them.
 
+use half::bf16;
+
+use crate::math::{largest_magnitude, power_of_two};
+
 /// Rows whose largest magnitude is below this become zeros: `2^-60`.
-pub const SMALLEST: f32 = power(-60);
+pub const SMALLEST: f32 = power_of_two(-60);
 /// The exponent of a row's largest magnitude once it is lifted.
 const LIFTED: i32 = 60;
 /// Lifted values below this become zeros: `2^30`, less than a thousand-millionth of the row's largest.
-pub const LEAST: f32 = power(30);
+pub const LEAST: f32 = power_of_two(30);
 
 /// A row rounded to bfloat16.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,8 +26,7 @@ pub struct Halves {
 impl Halves {
     /// Rounds a row.
     pub fn new(x: &[f32]) -> Self {
-        let largest = x.iter().map(|x| x.abs().to_bits()).max().unwrap_or(0);
-        let Lift { factor, scale } = Lift::new(f32::from_bits(largest));
+        let Lift { factor, scale } = Lift::new(largest_magnitude(x));
         let lifted = |x: &f32| if factor == 0.0 { 0.0 } else { lift(*x, factor) };
         Halves { values: x.iter().map(lifted).collect(), scale }
     }
@@ -47,30 +50,19 @@ impl Lift {
             Lift { factor: 0.0, scale: 0.0 }
         } else {
             let exponent = (largest.to_bits() >> 23).cast_signed() - 127;
-            Lift { factor: power(LIFTED - exponent), scale: power(exponent - LIFTED) }
+            Lift { factor: power_of_two(LIFTED - exponent), scale: power_of_two(exponent - LIFTED) }
         }
     }
 }
 
 fn lift(x: f32, factor: f32) -> f32 {
-    let lifted = round(x * factor);
+    let lifted = bf16::from_f32(x * factor).to_f32();
     if lifted.abs() < LEAST { 0.0 } else { lifted }
-}
-
-/// A finite value's nearest bfloat16, ties to even.
-fn round(x: f32) -> f32 {
-    let bits = x.to_bits();
-    f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
 }
 
 /// A weight as it is multiplied: zero if it is below the smallest normal value.
 pub fn weight(w: f32) -> f32 {
     if w.abs() < f32::MIN_POSITIVE { 0.0 } else { w }
-}
-
-/// `2^exponent`, which is normal.
-const fn power(exponent: i32) -> f32 {
-    f32::from_bits((exponent + 127).cast_unsigned() << 23)
 }
 
 #[cfg(test)]
@@ -99,10 +91,19 @@ mod tests {
             assert!(row.scale.is_nan() && row.values == [0.0; 2]);
         }
         assert_eq!(Halves::new(&[0.0, -0.0, 1e-30]), Halves { values: vec![0.0; 3], scale: 0.0 });
-        assert_eq!(Halves::new(&[-SMALLEST]), Halves { values: vec![-power(60)], scale: power(-120) });
+        assert_eq!(
+            Halves::new(&[-SMALLEST]),
+            Halves { values: vec![-power_of_two(60)], scale: power_of_two(-120) }
+        );
         // Rounded up to the next power of two.
-        assert_eq!(Halves::new(&[f32::MAX]), Halves { values: vec![power(61)], scale: power(67) });
-        assert_eq!(Halves::new(&[1.0, power(-30), power(-31)]).values, [power(60), power(30), 0.0]);
+        assert_eq!(
+            Halves::new(&[f32::MAX]),
+            Halves { values: vec![power_of_two(61)], scale: power_of_two(67) }
+        );
+        assert_eq!(
+            Halves::new(&[1.0, power_of_two(-30), power_of_two(-31)]).values,
+            [power_of_two(60), power_of_two(30), 0.0]
+        );
         assert_eq!((weight(f32::MIN_POSITIVE), weight(-1e-39)), (f32::MIN_POSITIVE, 0.0));
     }
 }

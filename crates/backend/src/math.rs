@@ -154,13 +154,18 @@ pub fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     1.0 / (mean + eps).sqrt()
 }
 
+/// The largest magnitude, of bits: infinity and then NaN are on top.
+pub(crate) fn largest_magnitude(x: &[f32]) -> f32 {
+    f32::from_bits(x.iter().map(|x| x.abs().to_bits()).max().unwrap_or(0))
+}
+
 /// Polynomial with the lowest power's coefficient first.
 fn horner(coefficients: &[f32], x: f32) -> f32 {
     coefficients.iter().copied().rev().reduce(|acc, c| acc.mul_add(x, c)).expect("at least one coefficient")
 }
 
 /// `2^n` for `-126 <= n <= 127`.
-fn power_of_two(n: i32) -> f32 {
+pub(crate) const fn power_of_two(n: i32) -> f32 {
     f32::from_bits(((n + 127) << 23) as u32)
 }
 

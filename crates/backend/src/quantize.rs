@@ -2,12 +2,14 @@
 //!
 //! `docs/arithmetic.md`, "Activations to int8".
 
+use crate::math::{largest_magnitude, power_of_two};
+
 /// Activations that share a scale.
 pub const BLOCK: usize = 32;
 /// Activations under one entry of [`Quantized::sums`].
 pub const SUM: usize = 16;
 /// Blocks whose largest magnitude is below this become zeros: `2^-100`, so that the reciprocal scale is finite.
-pub const SMALLEST: f32 = f32::from_bits((127 - 100) << 23);
+pub const SMALLEST: f32 = power_of_two(-100);
 /// The largest quantized magnitude.
 pub const LARGEST: f32 = 127.0;
 
@@ -62,8 +64,7 @@ impl Quantized {
 
 /// Writes the integers of one block of 32 and returns its scale.
 pub fn quantize_block(x: &[f32], q: &mut [i8]) -> f32 {
-    // Magnitudes order like their bits, with infinity and then NaN on top, so one integer maximum finds both.
-    let amax = f32::from_bits(x.iter().map(|x| x.abs().to_bits()).max().unwrap_or(0));
+    let amax = largest_magnitude(x);
     q.fill(0);
     if !amax.is_finite() {
         return f32::NAN;

@@ -6,6 +6,7 @@
 use dewdrop_backend::quantize::{BLOCK, SUM};
 
 use crate::body::quantize::Quantize;
+use crate::body::tiles::tile_width;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::panel::Form;
@@ -52,13 +53,6 @@ pub(crate) struct Tile<'a> {
     pub(crate) starts: &'a [i32],
     /// One per group: that times its scale, which minima are multiplied with.
     pub(crate) scaled_sums: &'a [f32],
-}
-
-/// Rows of each tile, `most` or fewer: as few tiles as can be, as equal as can be. There are kernels of 1, 2, 3, 4, 6 and 8
-/// rows.
-pub(crate) fn tile_width(n_rows: usize, most: usize) -> usize {
-    let width = n_rows.div_ceil(n_rows.div_ceil(most).max(1)).max(1);
-    if width > 4 { width.next_multiple_of(2) } else { width }
 }
 
 impl Sums {

@@ -22,12 +22,6 @@ impl Floats {
 
 impl Bytes {
     pub(crate) const ZERO: Bytes = Bytes([0; 64]);
-
-    /// Side by side, without the alignment.
-    pub(crate) fn as_arrays(bytes: &[Bytes]) -> &[[u8; 64]] {
-        // SAFETY: `repr(C)` around one array that fills the alignment: the layout is that of the array.
-        unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) }
-    }
 }
 
 /// An instruction set's sixteen lanes. Floats follow IEEE 754, one rounding per call; integers wrap.

@@ -30,6 +30,7 @@ mod panels;
 mod pass;
 mod pool;
 mod registers;
+mod rows;
 mod unpack;
 
 pub use cpu::{Cpu, instruction_set, instruction_sets};

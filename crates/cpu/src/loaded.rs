@@ -78,16 +78,16 @@ impl Loaded {
         Ok(Loaded { section: index, has_run: false, weights, arranged: false })
     }
 
-    /// Rearranges matrices into panels where they lie, those whose memory was given to us. Results are the same
-    /// before and after.
+    /// Rearranges matrices into panels where they lie, those whose memory was given to us. Results are the same before and
+    /// after.
     pub(crate) fn arrange_in_place(&mut self, pool: &mut Pool) {
         let matrices = self.weights.iter_mut().filter_map(LoadedWeight::as_matrix_mut);
         matrices.filter(|matrix| !matrix.is_settled).for_each(|matrix| matrix.arrange_in_place(pool));
     }
 
-    /// Moves the other matrices into memory of our own on huge pages, at most `room` bytes, rearranged into panels
-    /// where kernels want that, and lets go of their file blocks; returns how many bytes that were. Results are the same before and after.
-    /// Where there is no memory for it, all stays as it is.
+    /// Moves the other matrices into memory of our own on huge pages, at most `room` bytes, rearranged into panels where
+    /// kernels want that, and lets go of their file blocks; returns how many bytes that were. Results are the same before and
+    /// after. Where there is no memory for it, all stays as it is.
     pub(crate) fn arrange_moved(&mut self, pool: &mut Pool, room: usize) -> usize {
         if std::mem::replace(&mut self.arranged, true) {
             return 0;
@@ -169,9 +169,10 @@ impl Matrix {
 
     /// Arranges it where it lies, if its memory is ours and it fits there.
     fn arrange_in_place(&mut self, pool: &mut Pool) {
+        let pieces = self.pieces();
         let Some(bytes) = self.blocks.bytes_mut() else { return };
         // Other floats stay in the file's order.
-        if let Some(pieces) = Pieces::of(self.block_type, self.n_in) {
+        if let Some(pieces) = pieces {
             if !panels::fits_in_place(self.n_out) {
                 return;
             }

@@ -2,8 +2,8 @@
 //!
 //! Rows stand in tiles, as [`crate::activations`] has them: of two inputs, all rows of a tile side by side.
 
-use crate::activations::tile_width;
 use crate::body::round::Round;
+use crate::body::tiles::tile_width;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::pool::Pool;

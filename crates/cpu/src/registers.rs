@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use dewdrop_backend::quantize::BLOCK;
 use dewdrop_backend::{Program, Register};
 
-use crate::activations::Activations;
 use crate::buffer::Buffer;
 use crate::isa::Isa;
-use crate::pairs::Pairs;
-use crate::panel::Form;
 use crate::pool::Pool;
+use crate::rows::{Kind, Rounded, Rows};
 
 /// Registers of a tile of rows, `[n_rows, width]` each, and the int8 of those that a quantized matrix has read.
 ///
@@ -23,20 +21,10 @@ pub(crate) struct Registers {
     most_rows: usize,
     /// Empty where nothing was written yet.
     values: Vec<Buffer>,
-    quantized: Vec<Activations>,
-    /// As bfloat16, where such a matrix has read it.
-    pairs: Vec<Pairs>,
-    /// Whether `quantized`, and `pairs`, are of the register's present content.
-    fresh: Vec<Fresh>,
+    rounded: Vec<Rounded>,
     spare: Vec<Buffer>,
     /// Of each tile, the registers that were put aside.
     aside: Vec<Vec<(Register, Buffer)>>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Fresh {
-    quantized: bool,
-    pairs: bool,
 }
 
 impl Registers {
@@ -47,9 +35,7 @@ impl Registers {
             n_rows: 0,
             most_rows: 0,
             values: (0..n).map(|_| Buffer::default()).collect(),
-            quantized: (0..n).map(|_| Activations::default()).collect(),
-            pairs: (0..n).map(|_| Pairs::default()).collect(),
-            fresh: vec![Fresh::default(); n],
+            rounded: (0..n).map(|_| Rounded::default()).collect(),
             spare: Vec::new(),
             aside: Vec::new(),
         }
@@ -72,7 +58,7 @@ impl Registers {
     /// Turns to a tile, of so many rows: what was put aside of it comes back.
     pub(crate) fn enter(&mut self, tile: usize, n_rows: usize) {
         self.n_rows = n_rows;
-        self.fresh.fill(Fresh::default());
+        self.rounded.iter_mut().for_each(Rounded::forget);
         if let Some(aside) = self.aside.get_mut(tile) {
             for (register, values) in std::mem::take(aside) {
                 self.put(register, values);
@@ -111,7 +97,7 @@ impl Registers {
         for &register in quantized {
             let width = self.width(register);
             if width.is_multiple_of(BLOCK) {
-                self.quantized[index(register)].resize(self.most_rows, width);
+                self.rounded[index(register)].settle(self.most_rows, width);
             }
         }
     }
@@ -133,40 +119,19 @@ impl Registers {
         !self.values[index(register)].is_empty()
     }
 
-    /// A register's rows as int8, computed once per content, ready for weights of a form.
-    pub(crate) fn quantize(&mut self, isa: Isa, pool: &mut Pool, register: Register, form: Form) {
-        let i = index(register);
-        if !self.fresh[i].quantized {
-            let values = &self.values[i][..self.n_rows * self.widths[i]];
-            self.quantized[i].fill(isa, pool, values, self.widths[i]);
-            self.fresh[i].quantized = true;
-        }
-        self.quantized[i].start(isa, form);
+    /// Gets a register's rows ready for products with matrices of a kind.
+    pub(crate) fn prepare(&mut self, kind: &Kind, isa: Isa, pool: &mut Pool, register: Register) {
+        let (i, width) = (index(register), self.width(register));
+        let values = &self.values[i][..self.n_rows * width];
+        self.rounded[i].prepare(kind, isa, pool, values, width);
     }
 
-    /// A register's rows as bfloat16, computed once per content. They take the room of its int8 where nobody needs that.
-    pub(crate) fn round(&mut self, isa: Isa, pool: &mut Pool, register: Register) {
-        let i = index(register);
-        if !self.fresh[i].pairs {
-            if !self.fresh[i].quantized {
-                self.quantized[i] = Activations::default();
-            }
-            let values = &self.values[i][..self.n_rows * self.widths[i]];
-            self.pairs[i].fill(isa, pool, values, self.widths[i]);
-            self.fresh[i].pairs = true;
-        }
-    }
-
-    /// What [`Registers::round`] has computed.
-    pub(crate) fn pairs(&self, register: Register) -> &Pairs {
-        assert!(self.fresh[index(register)].pairs, "register {} is rounded", register.0);
-        &self.pairs[index(register)]
-    }
-
-    /// What [`Registers::quantize`] has computed.
-    pub(crate) fn quantized(&self, register: Register) -> &Activations {
-        assert!(self.fresh[index(register)].quantized, "register {} is quantized", register.0);
-        &self.quantized[index(register)]
+    /// What products of a register with matrices of a kind take.
+    ///
+    /// # Panics
+    /// If that was not [prepared](Registers::prepare).
+    pub(crate) fn rows(&self, kind: &Kind, register: Register) -> Rows<'_> {
+        self.rounded[index(register)].rows(kind, self.get(register))
     }
 
     /// A buffer to write a register's next content to, at least as long; its content is anything.
@@ -184,7 +149,7 @@ impl Registers {
         if !old.is_empty() {
             self.spare.push(old);
         }
-        self.fresh[index(register)] = Fresh::default();
+        self.rounded[index(register)].forget();
     }
 }
 

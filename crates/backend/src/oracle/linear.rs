@@ -12,12 +12,11 @@ pub const SPAN: usize = 1024;
 /// `weight x` for each row: `x` is `[n_rows, n_in]`, the result `[n_rows, n_out]`.
 pub fn linear(weight: &Weight, arithmetic: Arithmetic, x: &[f32]) -> Vec<f32> {
     assert!(x.len().is_multiple_of(weight.n_in), "rows of {} in {} values", weight.n_in, x.len());
-    match &weight.block_type.block().integers {
-        Some(integers) if arithmetic == Arithmetic::Quantized => quantized(weight, integers, x),
-        None if arithmetic == Arithmetic::Quantized && weight.block_type == BlockType::BF16 => {
-            halves(weight, x)
-        }
-        _ => decoded(weight, x),
+    match (arithmetic, &weight.block_type.block().integers) {
+        (Arithmetic::Exact, _) => decoded(weight, x),
+        (Arithmetic::Quantized, Some(integers)) => quantized(weight, integers, x),
+        (Arithmetic::Quantized, None) if weight.block_type == BlockType::BF16 => halves(weight, x),
+        (Arithmetic::Quantized, None) => decoded(weight, x),
     }
 }
 

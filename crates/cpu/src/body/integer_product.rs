@@ -2,6 +2,7 @@
 
 use super::next::Next;
 use super::target::Target;
+use super::tiles::{Tiled, by_tiles};
 use crate::activations::{Activations, Tile};
 use crate::isa::Isa;
 use crate::lanes::{Bytes, Floats, Job, Lanes};
@@ -66,27 +67,11 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Job for Product<
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        for tile in 0..self.activations.n_tiles() {
-            match self.activations.width() {
-                1 => self.tile::<L, 1>(l, tile),
-                2 => self.tile::<L, 2>(l, tile),
-                3 => self.tile::<L, 3>(l, tile),
-                4 => self.tile::<L, 4>(l, tile),
-                6 if L::WIDE => self.tile::<L, 6>(l, tile),
-                8 if L::WIDE => self.tile::<L, 8>(l, tile),
-                width => unreachable!("tiles of {width} rows"),
-            }
-        }
+        by_tiles(l, &self, self.activations.n_tiles(), self.activations.width());
     }
 }
 
-impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINIMA, SMALL, STEPS> {
-    /// Whether the weights are too large by a bias, as these lanes multiply them. Minima come without one.
-    #[inline(always)]
-    const fn has_bias<L: Lanes>() -> bool {
-        if SMALL { !MINIMA } else { L::WIDE_BIAS != 0 }
-    }
-
+impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Tiled for Product<'_, MINIMA, SMALL, STEPS> {
     #[inline(always)]
     fn tile<L: Lanes, const ROWS: usize>(&self, l: L, tile: usize) {
         let (n, bias) = (4 * self.panel.steps.len(), self.range.bias::<L>());
@@ -108,6 +93,14 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINI
         }
         // SAFETY: the columns are this task's alone (`product`'s contract).
         unsafe { self.target.put(l, rows.start, &values[..rows.len()]) };
+    }
+}
+
+impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINIMA, SMALL, STEPS> {
+    /// Whether the weights are too large by a bias, as these lanes multiply them. Minima come without one.
+    #[inline(always)]
+    const fn has_bias<L: Lanes>() -> bool {
+        if SMALL { !MINIMA } else { L::WIDE_BIAS != 0 }
     }
 
     /// A span's values: a chain over groups. Of all tiles, so many asks for memory are left.

@@ -21,6 +21,12 @@ pub(crate) fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
     l.mul(p, power_of_two(l, l.sub_int(n, half)))
 }
 
+/// Magnitudes as bits, which order like them, with infinity and then NaN on top.
+#[inline(always)]
+pub(super) fn magnitude<L: Lanes>(l: L, x: L::F) -> L::I {
+    l.and(l.bits(x), l.splat_int(i32::MAX))
+}
+
 #[inline(always)]
 fn power_of_two<L: Lanes>(l: L, n: L::I) -> L::F {
     l.float(l.shl(l.add_int(n, l.splat_int(127)), 23))

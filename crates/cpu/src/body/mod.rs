@@ -16,3 +16,4 @@ pub(crate) mod quantize;
 pub(crate) mod rope;
 pub(crate) mod round;
 pub(crate) mod target;
+pub(crate) mod tiles;

@@ -2,6 +2,9 @@
 
 use crate::lanes::Lanes;
 
+/// Bytes ahead of the present ones that one row asks for: what a core reads while memory answers, a few times.
+pub(crate) const AHEAD: usize = 8192;
+
 /// Bytes that memory hands over at once.
 const LINE: usize = 64;
 

@@ -1,7 +1,8 @@
 //! Sixteen channels of bfloat16 weights times rows: pairs of inputs, channels as lanes.
 
-use super::next::Next;
+use super::next::{AHEAD, Next};
 use super::target::Target;
+use super::tiles::{Tiled, by_tiles};
 use crate::isa::Isa;
 use crate::lanes::{Job, Lanes};
 use crate::pairs::Pairs;
@@ -12,9 +13,6 @@ const SPAN_PAIRS: usize = SPAN / 2;
 
 /// Pairs for which memory is asked for at once.
 const ASKING: usize = 32;
-
-/// Bytes ahead of the present ones that a single tile asks for.
-const AHEAD: usize = 8192;
 
 /// `[n_pairs]`: two inputs of each of sixteen channels.
 pub(crate) type PairPanel<'a> = &'a [[u8; 64]];
@@ -52,21 +50,11 @@ impl Job for PairProduct<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        for tile in 0..self.x.n_tiles() {
-            match self.x.width() {
-                1 => self.tile::<L, 1>(l, tile),
-                2 => self.tile::<L, 2>(l, tile),
-                3 => self.tile::<L, 3>(l, tile),
-                4 => self.tile::<L, 4>(l, tile),
-                6 if L::WIDE => self.tile::<L, 6>(l, tile),
-                8 if L::WIDE => self.tile::<L, 8>(l, tile),
-                width => unreachable!("tiles of {width} rows"),
-            }
-        }
+        by_tiles(l, &self, self.x.n_tiles(), self.x.width());
     }
 }
 
-impl PairProduct<'_> {
+impl Tiled for PairProduct<'_> {
     #[inline(always)]
     fn tile<L: Lanes, const ROWS: usize>(&self, l: L, tile: usize) {
         let (x, scales) = self.x.tile(tile);

@@ -2,6 +2,7 @@
 
 use dewdrop_backend::quantize::{BLOCK, LARGEST, SMALLEST};
 
+use super::math::magnitude;
 use crate::lanes::{Job, Lanes};
 
 /// Quantizes a tile of rows, whose length is a multiple of 32. What it writes has the values of `width` rows side by
@@ -75,9 +76,7 @@ pub(super) fn block<L: Lanes>(l: L, x: &[f32; BLOCK]) -> Block {
 /// The scale of a block and what its values are multiplied by: zero where all integers are.
 #[inline(always)]
 pub(super) fn scale<L: Lanes>(l: L, a: L::F, b: L::F) -> (f32, f32) {
-    let magnitude = l.splat_int(i32::MAX);
-    // Magnitudes order like their bits, with infinity and then NaN on top.
-    let most = l.max_int(l.and(l.bits(a), magnitude), l.and(l.bits(b), magnitude));
+    let most = l.max_int(magnitude(l, a), magnitude(l, b));
     let most = f32::from_bits(l.largest_int(most).cast_unsigned());
     if !most.is_finite() {
         (f32::NAN, 0.0)

@@ -2,7 +2,7 @@
 
 use dewdrop_backend::halves::{LEAST, Lift};
 
-use super::math::padded;
+use super::math::{magnitude, padded};
 use super::pair_product::words;
 use crate::lanes::{Bytes, Job, Lanes};
 
@@ -50,10 +50,9 @@ impl Job for Round<'_> {
 /// The largest magnitude, of bits.
 #[inline(always)]
 fn largest<L: Lanes>(l: L, x: &[f32]) -> f32 {
-    let magnitude = l.splat_int(i32::MAX);
     let mut most = l.splat_int(0);
     for x in x.chunks(16) {
-        most = l.max_int(most, l.and(l.bits(l.load(&padded(x))), magnitude));
+        most = l.max_int(most, magnitude(l, l.load(&padded(x))));
     }
     f32::from_bits(l.largest_int(most).cast_unsigned())
 }
@@ -65,6 +64,5 @@ fn lifted<L: Lanes>(l: L, x: L::F, factor: f32) -> L::I {
     let even = l.and(l.shr(bits, 16), l.splat_int(1));
     let rounded = l.add_int(bits, l.add_int(l.splat_int(0x7fff), even));
     let rounded = l.float(l.and(rounded, l.splat_int(0xffff_0000u32.cast_signed())));
-    let magnitude = l.float(l.and(l.bits(rounded), l.splat_int(i32::MAX)));
-    l.bits(l.select(l.less(magnitude, l.splat(LEAST)), l.splat(0.0), rounded))
+    l.bits(l.select(l.less(l.float(magnitude(l, rounded)), l.splat(LEAST)), l.splat(0.0), rounded))
 }

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
-use dewdrop_backend::{Arithmetic, Register};
+use dewdrop_backend::Register;
 use dewdrop_format::BlockType;
 
 use crate::activations::Activations;
@@ -21,46 +21,16 @@ use crate::body::target::{End, Target};
 use crate::buffer::Buffer;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
-use crate::lanes::Bytes;
 use crate::loaded::{Layout, Matrix};
 use crate::pairs::Pairs;
 use crate::panel::{CHANNELS, MAX_INPUTS, Panel, SPAN};
 use crate::pass::Pass;
 use crate::pool::Pool;
+use crate::rows::{Kind, Rows};
 use crate::unpack::{FewRows, Source, Unpacker, transpose_pairs};
 
 /// Bytes of weights of a task, about: long enough to make starting it cheap, short enough to share out evenly.
 const TASK_BYTES: usize = 512 << 10;
-
-/// A product's inputs.
-#[derive(Clone, Copy)]
-pub(crate) enum Rows<'a> {
-    /// For quantized weights.
-    Integers(&'a Activations),
-    /// For bfloat16 weights.
-    Pairs(&'a Pairs),
-    /// `[n_rows, n_in]`.
-    Floats(&'a [f32]),
-}
-
-/// How a matrix is multiplied.
-pub(crate) enum Kind {
-    Integers(&'static Unpacker),
-    Pairs,
-    Floats,
-}
-
-impl Kind {
-    /// That of a matrix under an arithmetic.
-    pub(crate) fn of(matrix: &Matrix, arithmetic: Arithmetic) -> Kind {
-        match (arithmetic, Unpacker::of(matrix.block_type)) {
-            (Arithmetic::Exact, _) => Kind::Floats,
-            (Arithmetic::Quantized, Some(unpacker)) => Kind::Integers(unpacker),
-            (Arithmetic::Quantized, None) if matrix.block_type == BlockType::BF16 => Kind::Pairs,
-            (Arithmetic::Quantized, None) => Kind::Floats,
-        }
-    }
-}
 
 /// One of several products of the same input.
 pub(crate) struct Linear<'a> {
@@ -78,13 +48,8 @@ impl Pass {
         let alone = |i: usize| products[..i].iter().all(|other| other.out != products[i].out);
         assert!((0..products.len()).all(alone), "two products side by side write one register");
         for product in products {
-            match Kind::of(product.matrix, self.arithmetic) {
-                Kind::Integers(unpacker) => {
-                    self.registers.quantize(self.isa, &mut self.pool, input, unpacker.form);
-                }
-                Kind::Pairs => self.registers.round(self.isa, &mut self.pool, input),
-                Kind::Floats => {}
-            }
+            let kind = Kind::of(product.matrix, self.arithmetic);
+            self.registers.prepare(&kind, self.isa, &mut self.pool, input);
         }
         let mut outs: Vec<Buffer> =
             products.iter().map(|product| self.registers.take_spare(product.out)).collect();
@@ -93,11 +58,7 @@ impl Pass {
             let &Linear { matrix, bias, out: register, add } = product;
             let widths = (width, self.registers.width(register));
             assert_eq!(widths, (matrix.n_in, matrix.n_out), "widths of a linear's registers");
-            let rows = match Kind::of(matrix, self.arithmetic) {
-                Kind::Integers(_) => Rows::Integers(self.registers.quantized(input)),
-                Kind::Pairs => Rows::Pairs(self.registers.pairs(input)),
-                Kind::Floats => Rows::Floats(self.registers.get(input)),
-            };
+            let rows = self.registers.rows(&Kind::of(matrix, self.arithmetic), input);
             let end = End { bias, old: add.then(|| self.registers.get(register)) };
             multiplies.push(Multiply { isa: self.isa, matrix, rows, end, out: Disjoint::new(out) });
         }
@@ -112,7 +73,7 @@ impl Pass {
 #[derive(Default)]
 pub(crate) struct Scratch {
     panel: Box<Panel>,
-    pairs: Vec<Bytes>,
+    pairs: Vec<[u8; 64]>,
     floats: Buffer,
 }
 
@@ -310,7 +271,7 @@ impl Multiply<'_> {
                 Source::File { channels, soon } => {
                     let pairs = &mut scratch().pairs;
                     transpose_pairs(self.isa, channels, soon, pairs);
-                    pair_product(self.isa, Bytes::as_arrays(pairs), x, target, false);
+                    pair_product(self.isa, pairs, x, target, false);
                 }
             }
         }

@@ -8,16 +8,16 @@ use proptest::prelude::*;
 
 use std::sync::Mutex;
 
-use super::linear::{Kind, Multiply, Rows, Scratch, run};
+use super::linear::{Multiply, Scratch, run};
 use crate::activations::Activations;
 use crate::body::glu::Glu;
 use crate::body::target::End;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::loaded::{Layout, Matrix};
-use crate::pairs::Pairs;
 use crate::panels::{self, Pieces};
 use crate::pool::Pool;
+use crate::rows::{Kind, Rounded};
 
 /// Numbers of all sizes, zeros and denormals among them, from a seed.
 fn values(n: usize, seed: u64) -> Vec<f32> {
@@ -52,19 +52,9 @@ fn product(
     end: End<'_>,
 ) -> Vec<f32> {
     let mut pool = Pool::new(threads).unwrap();
-    let (mut activations, mut pairs) = (Activations::default(), Pairs::default());
-    let rows = match Kind::of(matrix, arithmetic) {
-        Kind::Integers(unpacker) => {
-            activations.fill(isa, &mut pool, x, matrix.n_in);
-            activations.start(isa, unpacker.form);
-            Rows::Integers(&activations)
-        }
-        Kind::Pairs => {
-            pairs.fill(isa, &mut pool, x, matrix.n_in);
-            Rows::Pairs(&pairs)
-        }
-        Kind::Floats => Rows::Floats(x),
-    };
+    let (kind, mut rounded) = (Kind::of(matrix, arithmetic), Rounded::default());
+    rounded.prepare(&kind, isa, &mut pool, x, matrix.n_in);
+    let rows = rounded.rows(&kind, x);
     let scratch: Vec<_> = (0..threads).map(|_| Mutex::new(Scratch::default())).collect();
     let mut out = vec![f32::NAN; x.len() / matrix.n_in * matrix.n_out];
     let product = Multiply { isa, matrix, rows, end, out: Disjoint::new(&mut out) };

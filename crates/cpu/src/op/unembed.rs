@@ -2,14 +2,13 @@
 
 use dewdrop_backend::Register;
 
-use super::linear::{self, Kind, Multiply, Rows};
-use crate::activations::Activations;
+use super::linear::{self, Multiply};
 use crate::body::glu::Softcap;
 use crate::body::target::End;
 use crate::disjoint::Disjoint;
 use crate::loaded::Matrix;
-use crate::pairs::Pairs;
 use crate::pass::Pass;
+use crate::rows::{Kind, Rounded};
 
 /// Logits of a task of the cap.
 const STRETCH: usize = 4096;
@@ -43,19 +42,9 @@ impl Pass {
 
     /// `out = matrix x`, capped; `x`: `[n_rows, width]`, `out`: `[n_rows, n_out]`.
     fn multiply_head(&mut self, matrix: &Matrix, x: &[f32], softcap: Option<f32>, out: &mut [f32]) {
-        let (mut activations, mut pairs) = (Activations::default(), Pairs::default());
-        let rows = match Kind::of(matrix, self.arithmetic) {
-            Kind::Integers(unpacker) => {
-                activations.fill(self.isa, &mut self.pool, x, matrix.n_in);
-                activations.start(self.isa, unpacker.form);
-                Rows::Integers(&activations)
-            }
-            Kind::Pairs => {
-                pairs.fill(self.isa, &mut self.pool, x, matrix.n_in);
-                Rows::Pairs(&pairs)
-            }
-            Kind::Floats => Rows::Floats(x),
-        };
+        let (kind, mut rounded) = (Kind::of(matrix, self.arithmetic), Rounded::default());
+        rounded.prepare(&kind, self.isa, &mut self.pool, x, matrix.n_in);
+        let rows = rounded.rows(&kind, x);
         let end = End { bias: None, old: None };
         let target = Disjoint::new(out);
         linear::run(

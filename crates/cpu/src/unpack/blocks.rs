@@ -1,5 +1,6 @@
 //! The same block of sixteen channels, as unpackers read it: in file order, or rearranged.
 
+use crate::body::next::AHEAD;
 use crate::lanes::{Bytes, Lanes};
 use crate::panel::CHANNELS;
 
@@ -94,9 +95,6 @@ impl PanelBlocks<'_> {
         self.bytes[CHANNELS * at..][..N].first_chunk().expect("as many bytes")
     }
 }
-
-/// Bytes ahead of the present ones that are asked for: what a core reads while memory answers, a few times.
-const AHEAD: usize = 8192;
 
 impl Blocks for PanelBlocks<'_> {
     #[inline(always)]

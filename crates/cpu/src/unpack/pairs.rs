@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, FileBlocks};
 use crate::isa::Isa;
-use crate::lanes::{Bytes, Job, Lanes};
+use crate::lanes::{Job, Lanes};
 use crate::panel::CHANNELS;
 use crate::panels::drop_denormals;
 
@@ -10,14 +10,19 @@ use crate::panels::drop_denormals;
 const STEP: usize = 16;
 
 /// Writes sixteen channels, of as many bytes each, as pairs: `[n_pairs]`. As many bytes are asked for from `soon` on.
-pub(crate) fn transpose_pairs(isa: Isa, channels: [&[u8]; CHANNELS], soon: *const u8, to: &mut Vec<Bytes>) {
-    to.resize(channels[0].len().div_ceil(4), Bytes::ZERO);
+pub(crate) fn transpose_pairs(
+    isa: Isa,
+    channels: [&[u8]; CHANNELS],
+    soon: *const u8,
+    to: &mut Vec<[u8; 64]>,
+) {
+    to.resize(channels[0].len().div_ceil(4), [0; 64]);
     isa.run(Transpose { blocks: FileBlocks { channels, soon }, to });
 }
 
 struct Transpose<'a> {
     blocks: FileBlocks<'a>,
-    to: &'a mut [Bytes],
+    to: &'a mut [[u8; 64]],
 }
 
 impl Job for Transpose<'_> {
@@ -32,18 +37,18 @@ impl Job for Transpose<'_> {
             self.blocks.ask(l, i, n_steps);
             let words = self.blocks.sixteen(l, STEP * i);
             for k in 0..STEP / 4 {
-                l.store_bytes(words[k], &mut to[k].0);
-                drop_denormals(&mut to[k].0);
+                l.store_bytes(words[k], &mut to[k]);
+                drop_denormals(&mut to[k]);
             }
         }
         for (i, to) in rest.iter_mut().enumerate() {
             let at = STEP * n_steps + 4 * i;
-            for (j, word) in to.0.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            for (j, word) in to.as_chunks_mut::<4>().0.iter_mut().enumerate() {
                 let left = &self.blocks.channels[j][at..];
                 *word = [0; 4];
                 word[..left.len().min(4)].copy_from_slice(&left[..left.len().min(4)]);
             }
-            drop_denormals(&mut to.0);
+            drop_denormals(to);
         }
     }
 }
