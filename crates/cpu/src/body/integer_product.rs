@@ -83,12 +83,18 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Tiled for Produc
         self.target.ask(l, rows.clone());
         let asks_left = (self.activations.n_tiles() - tile) * asks(n_groups);
         let mut values = [l.splat(0.0); ROWS];
+        for r in 0..ROWS.min(rows.len()) {
+            // SAFETY: the columns are this task's alone (`product`'s contract).
+            if let Some(before) = unsafe { self.target.before(l, rows.start + r) } {
+                values[r] = before;
+            }
+        }
         for first in (0..n_groups).step_by(SPAN / (4 * STEPS)) {
             let end = n_groups.min(first + SPAN / (4 * STEPS));
             let (panel, x) = (panel.part(first, end), x.part(first, end));
             let acc = self.span::<L, ROWS>(l, panel, x, asks_left - first / ASKING);
             for r in 0..ROWS {
-                values[r] = if first == 0 { acc[r] } else { l.add(values[r], acc[r]) };
+                values[r] = if first == 0 && self.target.first { acc[r] } else { l.add(values[r], acc[r]) };
             }
         }
         // SAFETY: the columns are this task's alone (`product`'s contract).

@@ -31,6 +31,22 @@ pub(crate) struct End<'a> {
 }
 
 impl Target<'_> {
+    /// A row's value of the spans before these; none if these are the first. Spans are added one by one, so values start
+    /// from it.
+    ///
+    /// # Safety
+    /// These columns are the present task's alone.
+    #[inline(always)]
+    pub(crate) unsafe fn before<L: Lanes>(&self, l: L, row: usize) -> Option<L::F> {
+        if self.first {
+            return None;
+        }
+        let at = row * self.n_out + self.channel;
+        // SAFETY: by the caller.
+        let out = unsafe { self.out.part(at..at + self.n_channels) };
+        Some(first_sixteen(l, out))
+    }
+
     /// Takes values of some rows, from `first_row` on.
     ///
     /// # Safety
@@ -42,12 +58,10 @@ impl Target<'_> {
             // SAFETY: by the caller.
             let out = unsafe { self.out.part(at..at + self.n_channels) };
             if let Some(out) = out.first_chunk_mut() {
-                let y = self.finish(l, at, *y, out);
-                l.store(y, out);
+                l.store(self.finish(l, at, *y), out);
             } else {
-                let mut all = padded(out);
-                let y = self.finish(l, at, *y, &all);
-                l.store(y, &mut all);
+                let mut all = [0.0; CHANNELS];
+                l.store(self.finish(l, at, *y), &mut all);
                 out.copy_from_slice(&all[..out.len()]);
             }
         }
@@ -66,12 +80,9 @@ impl Target<'_> {
         }
     }
 
-    /// What becomes of sixteen values. `out` stands in their place, `at`.
+    /// What becomes of sixteen values, whose place is `at`.
     #[inline(always)]
-    fn finish<L: Lanes>(&self, l: L, at: usize, mut y: L::F, out: &[f32; CHANNELS]) -> L::F {
-        if !self.first {
-            y = l.add(l.load(out), y);
-        }
+    fn finish<L: Lanes>(&self, l: L, at: usize, mut y: L::F) -> L::F {
         if let Some(End { bias, old }) = self.end {
             if let Some(bias) = bias {
                 y = l.add(y, first_sixteen(l, &bias[self.channel..]));

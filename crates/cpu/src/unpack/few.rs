@@ -87,8 +87,15 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
                 first: first_block == 0,
                 end: (end_block == n_blocks).then_some(*end),
             };
+            let n_rows = x.n_rows().min(ROWS);
+            for r in 0..n_rows {
+                // SAFETY: the columns are this task's alone (`multiply`'s contract).
+                if let Some(before) = unsafe { target.before(l, r) } {
+                    acc[r] = l.add(before, acc[r]);
+                }
+            }
             // SAFETY: the columns are this task's alone (`multiply`'s contract).
-            unsafe { target.put(l, 0, &acc[..x.n_rows().min(ROWS)]) };
+            unsafe { target.put(l, 0, &acc[..n_rows]) };
         }
     }
 }
