@@ -6,7 +6,7 @@
 use dewdrop_backend::quantize::{BLOCK, SUM};
 
 use crate::body::quantize::Quantize;
-use crate::body::tiles::tile_width;
+use crate::body::tiles::Tiling;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::panel::Form;
@@ -16,10 +16,9 @@ use crate::pool::Pool;
 #[derive(Default)]
 pub(crate) struct Activations {
     n_in: usize,
-    n_rows: usize,
-    /// Rows of a tile. The last tile's missing rows hold anything.
-    width: usize,
-    /// Whether they are few, and so in one tile whose width is a power of two.
+    /// The last tile's missing rows hold anything.
+    tiling: Tiling,
+    /// Whether they are few, and so in tiles of [`Tiling::few`].
     few: bool,
     q: Vec<[i8; 4]>,
     scales: Vec<f32>,
@@ -80,25 +79,26 @@ impl Activations {
     /// Replaces the content by the rows of `x`, `[n_rows, n_in]`.
     pub(crate) fn fill(&mut self, isa: Isa, pool: &mut Pool, x: &[f32], n_in: usize) {
         assert!(n_in.is_multiple_of(BLOCK), "{n_in} inputs are no whole number of blocks of {BLOCK}");
-        (self.n_in, self.n_rows) = (n_in, x.len() / n_in);
-        let shape = isa.tile();
-        self.few = self.n_rows <= shape.few_rows;
-        self.width =
-            if self.few { self.n_rows.next_power_of_two() } else { tile_width(self.n_rows, shape.rows) };
-        self.resize(self.n_tiles() * self.width, n_in);
-        let width = self.width;
+        let (n_rows, shape) = (x.len() / n_in, isa.tile());
+        self.few = n_rows <= shape.few_rows;
+        let cut = match self.few {
+            true => Tiling::few(n_rows, shape.rows_of_few),
+            false => Tiling::equal(n_rows, shape.rows),
+        };
+        (self.n_in, self.tiling) = (n_in, cut);
+        self.resize(cut.n_places(), n_in);
         let (q, scales) = (Disjoint::new(&mut self.q), Disjoint::new(&mut self.scales));
         let (plain16, scaled16) = (Disjoint::new(&mut self.by16.plain), Disjoint::new(&mut self.by16.scaled));
         let (plain32, scaled32) = (Disjoint::new(&mut self.by32.plain), Disjoint::new(&mut self.by32.scaled));
-        pool.run(self.n_rows.div_ceil(width), &|_, tile| {
-            let part = |unit: usize| tile * width * n_in / unit..(tile + 1) * width * n_in / unit;
-            let rows = tile * width * n_in..x.len().min((tile + 1) * width * n_in);
+        pool.run(cut.n_tiles(), &|_, tile| {
+            let (rows, places) = (cut.rows(tile), cut.places(tile));
+            let part = |unit: usize| places.start * n_in / unit..places.end * n_in / unit;
             // SAFETY: a tile's parts are this task's alone.
             let job = unsafe {
                 Quantize {
-                    x: &x[rows],
+                    x: &x[rows.start * n_in..rows.end * n_in],
                     n_in,
-                    width,
+                    width: places.len(),
                     q: q.part(part(4)),
                     scales: scales.part(part(BLOCK)),
                     sums16: plain16.part(part(SUM)),
@@ -140,10 +140,6 @@ impl Activations {
         }
     }
 
-    pub(crate) fn n_rows(&self) -> usize {
-        self.n_rows
-    }
-
     pub(crate) fn n_in(&self) -> usize {
         self.n_in
     }
@@ -153,13 +149,8 @@ impl Activations {
         self.few
     }
 
-    /// Rows of a tile.
-    pub(crate) fn width(&self) -> usize {
-        self.width
-    }
-
-    pub(crate) fn n_tiles(&self) -> usize {
-        self.n_rows.div_ceil(self.width)
+    pub(crate) fn tiling(&self) -> Tiling {
+        self.tiling
     }
 
     /// `n` inputs of a tile from `first` on, a multiple of 32 both, with what weights of a bias in groups of `group` need.
@@ -168,7 +159,8 @@ impl Activations {
     /// If [`Activations::start`] was not called for them.
     #[inline(always)]
     pub(crate) fn tile(&self, tile: usize, first: usize, n: usize, group: usize, bias: i32) -> Tile<'_> {
-        let (at, n) = ((tile * self.n_in + first) * self.width, n * self.width);
+        let places = self.tiling.places(tile);
+        let (at, n) = (places.start * self.n_in + first * places.len(), n * places.len());
         let sums = if group == SUM { &self.by16 } else { &self.by32 };
         let starts = match bias {
             0 => &[],

@@ -43,8 +43,11 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     const WIDE: bool;
     /// Rows of a product's tile, as many as there are registers for.
     const TILE_ROWS: usize = if Self::WIDE { 8 } else { 4 };
-    /// Up to so many rows, a power of two, weights are multiplied as they are unpacked.
-    const FEW_ROWS: usize = if Self::WIDE { 8 } else { 2 };
+    /// Up to so many rows, weights are multiplied as they are unpacked: once for each tile, which is cheaper than a panel for
+    /// two of them, where a tile is large.
+    const FEW_ROWS: usize = if Self::WIDE { 16 } else { 2 };
+    /// Rows of such a tile, a power of two.
+    const FEW_TILE_ROWS: usize = if Self::WIDE { 8 } else { 2 };
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; 16]) -> Self::F;

@@ -3,7 +3,7 @@
 //! Rows stand in tiles, as [`crate::activations`] has them: of two inputs, all rows of a tile side by side.
 
 use crate::body::round::Round;
-use crate::body::tiles::tile_width;
+use crate::body::tiles::Tiling;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::pool::Pool;
@@ -12,9 +12,8 @@ use crate::pool::Pool;
 #[derive(Default)]
 pub(crate) struct Pairs {
     n_in: usize,
-    n_rows: usize,
-    /// Rows of a tile. The last tile's missing rows hold anything.
-    width: usize,
+    /// The last tile's missing rows hold anything.
+    tiling: Tiling,
     /// Of each pair of inputs; where their number is odd, the last one's partner is zero.
     words: Vec<u32>,
     words_per_pair: usize,
@@ -24,24 +23,25 @@ pub(crate) struct Pairs {
 impl Pairs {
     /// Replaces the content by the rows of `x`, `[n_rows, n_in]`.
     pub(crate) fn fill(&mut self, isa: Isa, pool: &mut Pool, x: &[f32], n_in: usize) {
-        (self.n_in, self.n_rows) = (n_in, x.len() / n_in);
-        self.width = tile_width(self.n_rows, isa.tile().rows);
-        self.words_per_pair = isa.words_per_pair();
-        let (width, of_tile) = (self.width, self.words_per_tile());
-        self.words.resize(self.n_tiles() * of_tile, 0);
-        self.scales.resize(self.n_tiles() * width, 0.0);
-        let n_tiles = self.n_tiles();
+        let cut = Tiling::equal(x.len() / n_in, isa.tile().rows);
+        (self.n_in, self.tiling, self.words_per_pair) = (n_in, cut, isa.words_per_pair());
+        let per_row = self.words_per_row();
+        self.words.resize(cut.n_places() * per_row, 0);
+        self.scales.resize(cut.n_places(), 0.0);
         let (words, scales) = (Disjoint::new(&mut self.words), Disjoint::new(&mut self.scales));
-        pool.run(n_tiles, &|_, tile| {
-            let rows = tile * width * n_in..x.len().min((tile + 1) * width * n_in);
+        pool.run(cut.n_tiles(), &|_, tile| {
+            let (rows, places) = (cut.rows(tile), cut.places(tile));
             // SAFETY: a tile's parts are this task's alone.
-            let (words, scales) = unsafe {
-                (
-                    words.part(tile * of_tile..(tile + 1) * of_tile),
-                    scales.part(tile * width..(tile + 1) * width),
-                )
+            let job = unsafe {
+                Round {
+                    x: &x[rows.start * n_in..rows.end * n_in],
+                    n_in,
+                    width: places.len(),
+                    words: words.part(places.start * per_row..places.end * per_row),
+                    scales: scales.part(places),
+                }
             };
-            isa.run_pairs(Round { x: &x[rows], n_in, width, words, scales });
+            isa.run_pairs(job);
         });
     }
 
@@ -50,31 +50,22 @@ impl Pairs {
         n_rows * (2 * n_in.div_ceil(2) + 1) * size_of::<u32>()
     }
 
-    pub(crate) fn n_rows(&self) -> usize {
-        self.n_rows
-    }
-
     pub(crate) fn n_in(&self) -> usize {
         self.n_in
     }
 
-    fn words_per_tile(&self) -> usize {
-        self.n_in.div_ceil(2) * self.words_per_pair * self.width
+    fn words_per_row(&self) -> usize {
+        self.n_in.div_ceil(2) * self.words_per_pair
     }
 
-    /// Rows of a tile.
-    pub(crate) fn width(&self) -> usize {
-        self.width
-    }
-
-    pub(crate) fn n_tiles(&self) -> usize {
-        self.n_rows.div_ceil(self.width)
+    pub(crate) fn tiling(&self) -> Tiling {
+        self.tiling
     }
 
     /// A tile's words, `[n_pairs, words of a pair, width]`, and its rows' scales.
     #[inline(always)]
     pub(crate) fn tile(&self, tile: usize) -> (&[u32], &[f32]) {
-        let of_tile = self.words_per_tile();
-        (&self.words[tile * of_tile..][..of_tile], &self.scales[tile * self.width..][..self.width])
+        let (places, per_row) = (self.tiling.places(tile), self.words_per_row());
+        (&self.words[places.start * per_row..places.end * per_row], &self.scales[places])
     }
 }

@@ -67,7 +67,7 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Job for Product<
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        by_tiles(l, &self, self.activations.n_tiles(), self.activations.width());
+        by_tiles(l, &self, self.activations.tiling());
     }
 }
 
@@ -79,9 +79,9 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Tiled for Produc
         let n_groups = n / (4 * STEPS);
         let x = Rows::<ROWS, STEPS>::new(&x, n_groups, Self::has_bias::<L>());
         let panel = Groups::<STEPS>::new(&self.panel, n_groups, MINIMA);
-        let rows = tile * ROWS..self.activations.n_rows().min((tile + 1) * ROWS);
+        let (rows, n_tiles) = (self.activations.tiling().rows(tile), self.activations.tiling().n_tiles());
         self.target.ask(l, rows.clone());
-        let asks_left = (self.activations.n_tiles() - tile) * asks(n_groups);
+        let asks_left = (n_tiles - tile) * asks(n_groups);
         let mut values = [l.splat(0.0); ROWS];
         for r in 0..ROWS.min(rows.len()) {
             // SAFETY: the columns are this task's alone (`product`'s contract).

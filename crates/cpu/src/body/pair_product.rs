@@ -36,7 +36,7 @@ pub(crate) unsafe fn pair_product(
     goes_on: bool,
 ) {
     let bytes = panel.as_flattened();
-    let next = match x.n_tiles() {
+    let next = match x.tiling().n_tiles() {
         n_tiles if goes_on && n_tiles > 1 => {
             Next::new(bytes.as_ptr_range().end, bytes.len(), n_tiles * panel.len().div_ceil(ASKING))
         }
@@ -50,7 +50,7 @@ impl Job for PairProduct<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        by_tiles(l, &self, self.x.n_tiles(), self.x.width());
+        by_tiles(l, &self, self.x.tiling());
     }
 }
 
@@ -58,9 +58,9 @@ impl Tiled for PairProduct<'_> {
     #[inline(always)]
     fn tile<L: Lanes, const ROWS: usize>(&self, l: L, tile: usize) {
         let (x, scales) = self.x.tile(tile);
-        let (x, n_tiles) = (x.as_chunks::<ROWS>().0, self.x.n_tiles());
+        let (x, n_tiles) = (x.as_chunks::<ROWS>().0, self.x.tiling().n_tiles());
         let words = words::<L>();
-        let rows = tile * ROWS..self.x.n_rows().min((tile + 1) * ROWS);
+        let rows = self.x.tiling().rows(tile);
         self.target.ask(l, rows.clone());
         let mut asks_left = (n_tiles - tile) * self.panel.len().div_ceil(ASKING);
         let mut values = [l.splat(0.0); ROWS];

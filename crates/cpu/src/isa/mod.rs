@@ -40,8 +40,10 @@ const VARIABLE: &str = "DEWDROP_ISA";
 pub(crate) struct TileShape {
     /// Of a tile, at most.
     pub(crate) rows: usize,
-    /// Up to so many are one tile, and multiplied as weights are unpacked.
+    /// Up to so many are multiplied as weights are unpacked.
     pub(crate) few_rows: usize,
+    /// Of a tile then, at most.
+    pub(crate) rows_of_few: usize,
 }
 
 impl Isa {
@@ -110,7 +112,7 @@ impl Isa {
 
             #[inline(always)]
             fn run<L: Lanes>(self, _: L) -> TileShape {
-                TileShape { rows: L::TILE_ROWS, few_rows: L::FEW_ROWS }
+                TileShape { rows: L::TILE_ROWS, few_rows: L::FEW_ROWS, rows_of_few: L::FEW_TILE_ROWS }
             }
         }
         self.run(Tile)

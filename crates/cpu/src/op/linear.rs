@@ -163,7 +163,7 @@ impl Multiply<'_> {
         Unpacker::of(self.matrix.block_type).expect("a quantized type")
     }
 
-    /// Few rows, multiplied as the weights are unpacked.
+    /// Few rows, multiplied as the weights are unpacked: for a second tile once more, from the second cache.
     ///
     /// # Safety
     /// These columns of `out` are the present task's alone.
@@ -172,9 +172,12 @@ impl Multiply<'_> {
         let channel_bytes = block_type.bytes_for(n_in);
         let bytes = &blocks[channels.start * channel_bytes..];
         let bytes = &bytes[..channels.len().next_multiple_of(CHANNELS) * channel_bytes];
-        let rows = FewRows { bytes, x, channels, out: self.out, n_out, end: self.end };
-        // SAFETY: by the caller.
-        unsafe { (self.unpacker(x).few)(self.isa, rows) };
+        for tile in 0..x.tiling().n_tiles() {
+            let channels = channels.clone();
+            let rows = FewRows { bytes, x, tile, channels, out: self.out, n_out, end: self.end };
+            // SAFETY: by the caller.
+            unsafe { (self.unpacker(x).few)(self.isa, rows) };
+        }
     }
 
     /// # Safety
@@ -215,7 +218,7 @@ impl Multiply<'_> {
         let next = match source {
             // What follows in memory is used next, but for a tile's last span.
             Source::Panels(bytes) => {
-                Next::new(bytes.as_ptr_range().end, bytes.len(), x.n_tiles() * asks(n / form.group))
+                Next::new(bytes.as_ptr_range().end, bytes.len(), x.tiling().n_tiles() * asks(n / form.group))
             }
             Source::File { .. } => Next::NOTHING,
         };

@@ -12,12 +12,12 @@ use crate::isa::Isa;
 use crate::lanes::{Floats, Job, Lanes};
 use crate::panel::{CHANNELS, Range, SPAN};
 
-/// Some channels, from a multiple of sixteen on, and the only tile of rows.
+/// Some channels, from a multiple of sixteen on, and a tile of rows.
 pub(crate) struct FewRows<'a> {
     /// Their rearranged blocks.
     pub(crate) bytes: &'a [u8],
-    /// In one tile.
     pub(crate) x: &'a Activations,
+    pub(crate) tile: usize,
     pub(crate) channels: std::ops::Range<usize>,
     /// `[n_rows, n_out]`, of which the channels' columns are written.
     pub(crate) out: Disjoint<'a, f32>,
@@ -30,10 +30,11 @@ pub(crate) struct FewRows<'a> {
 /// # Safety
 /// The channels' columns are the present task's alone.
 pub(super) unsafe fn multiply<P: Packing>(isa: Isa, rows: FewRows<'_>) {
-    match rows.x.width() {
+    match rows.x.tiling().width(rows.tile) {
         1 => isa.run(Multiply::<P, 1> { rows, of: PhantomData }),
         2 => isa.run(Multiply::<P, 2> { rows, of: PhantomData }),
         4 => isa.run(Multiply::<P, 4> { rows, of: PhantomData }),
+        6 => isa.run(Multiply::<P, 6> { rows, of: PhantomData }),
         8 => isa.run(Multiply::<P, 8> { rows, of: PhantomData }),
         width => unreachable!("{width} rows as few ones"),
     }
@@ -49,7 +50,7 @@ impl<P: Packing, const ROWS: usize> Job for Multiply<'_, P, ROWS> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        if ROWS > L::FEW_ROWS {
+        if ROWS > L::FEW_TILE_ROWS {
             unreachable!("{ROWS} rows, for which there are no registers");
         }
         let mut groups = Groups::ZERO;
@@ -72,7 +73,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
         for first_block in (0..n_blocks).step_by(SPAN / P::LEN) {
             let end_block = n_blocks.min(first_block + SPAN / P::LEN);
             let (first_input, n) = (first_block * P::LEN, (end_block - first_block) * P::LEN);
-            let tile = x.tile(0, first_input, n, P::FORM.group, P::FORM.range.bias::<L>());
+            let tile = x.tile(self.rows.tile, first_input, n, P::FORM.group, P::FORM.range.bias::<L>());
             let bytes = &bytes[first_block * CHANNELS * P::BYTES..end_block * CHANNELS * P::BYTES];
             let mut acc = [l.splat(0.0); ROWS];
             for (b, bytes) in bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
@@ -87,15 +88,15 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
                 first: first_block == 0,
                 end: (end_block == n_blocks).then_some(*end),
             };
-            let n_rows = x.n_rows().min(ROWS);
-            for r in 0..n_rows {
+            let rows = x.tiling().rows(self.rows.tile);
+            for r in 0..rows.len().min(ROWS) {
                 // SAFETY: the columns are this task's alone (`multiply`'s contract).
-                if let Some(before) = unsafe { target.before(l, r) } {
+                if let Some(before) = unsafe { target.before(l, rows.start + r) } {
                     acc[r] = l.add(before, acc[r]);
                 }
             }
             // SAFETY: the columns are this task's alone (`multiply`'s contract).
-            unsafe { target.put(l, 0, &acc[..n_rows]) };
+            unsafe { target.put(l, rows.start, &acc[..rows.len().min(ROWS)]) };
         }
     }
 }
