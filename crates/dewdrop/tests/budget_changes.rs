@@ -155,18 +155,24 @@ fn another_thread_may_change_the_budget_at_any_time() {
     let wanted = answer(&engine, |_| ());
     let (done, least) = (AtomicBool::new(false), least(&engine));
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let changing = scope.spawn(|| {
+            let mut streamed = Vec::new();
             for more in [0_u64, 5 << 20, 30 << 20, 2 << 20].into_iter().cycle() {
                 if done.load(Ordering::SeqCst) {
-                    return;
+                    break;
                 }
                 // What other tests take at the same time may make it too small.
-                let _ = engine.set_memory(least + more);
+                if let Ok(plan) = engine.set_memory(least + more) {
+                    streamed.push(plan.streamed);
+                }
                 std::thread::sleep(std::time::Duration::from_millis(3));
             }
+            streamed
         });
         let tokens = answer(&engine, |_| ());
         done.store(true, Ordering::SeqCst);
         assert_eq!(tokens, wanted);
+        let streamed = changing.join().unwrap();
+        assert!(streamed.iter().min() < streamed.iter().max(), "the budget changed: {streamed:?}");
     });
 }

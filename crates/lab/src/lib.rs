@@ -9,4 +9,4 @@ mod output;
 
 pub mod verify;
 
-pub use output::OutputError;
+pub use output::{OutputError, write_atomically};

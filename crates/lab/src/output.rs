@@ -22,7 +22,10 @@ const BUFFER: usize = 1 << 20;
 /// Lets `write` fill a new file, and gives it the name `path` once it is complete and safe on its medium.
 ///
 /// The new file lies in the folder of `path` meanwhile, since only names within one file system can change at once.
-pub(crate) fn write_atomically<E: From<OutputError>>(
+///
+/// # Errors
+/// Those of `write`, and of the file system; there is no file then, or the one that was there.
+pub fn write_atomically<E: From<OutputError>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {

@@ -16,7 +16,7 @@ use crate::command::{
 };
 
 pub(crate) use cache::CacheArguments;
-pub(crate) use model::{BUILT_IN, ModelArguments};
+pub(crate) use model::{BUILT_IN, MEMORY_VARIABLE, ModelArguments};
 pub(crate) use number::{positive, size};
 pub(crate) use sampling::SamplingArguments;
 pub(crate) use text::{TextArguments, read_text, without_last_newline};

@@ -13,7 +13,7 @@ use crate::outcome::WrongUsage;
 /// What the built-in model is called in reports.
 pub(crate) const BUILT_IN: &str = "built-in";
 /// Holds a budget where none is typed.
-const MEMORY_VARIABLE: &str = "DEWDROP_MEMORY";
+pub(crate) const MEMORY_VARIABLE: &str = "DEWDROP_MEMORY";
 
 /// The model and how it is computed.
 #[derive(Args, Clone, Debug)]

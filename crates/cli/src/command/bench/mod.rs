@@ -15,7 +15,7 @@ use dewdrop::{
 use dewdrop_lab::bench::{BenchError, Limits, Mixture, Rig, SHAPES, Shape, Synthetic, Test, TestKind, check};
 
 use self::record::{Measured, Records, Timed};
-use crate::arguments::{BUILT_IN, CacheArguments, positive, size};
+use crate::arguments::{BUILT_IN, CacheArguments, MEMORY_VARIABLE, positive, size};
 use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, WrongUsage};
 use crate::output::note;
@@ -90,7 +90,7 @@ pub(crate) struct BenchArguments {
 
     /// Most memory that the process may have while the model is timed, as in 2G or 512M; weights that do not fit are read
     /// from disk in every pass [default: what the system has to spare]
-    #[arg(long, value_name = "SIZE", env = "DEWDROP_MEMORY", hide_env = true, value_parser = size)]
+    #[arg(long, value_name = "SIZE", env = MEMORY_VARIABLE, hide_env = true, value_parser = size)]
     memory: Option<u64>,
 
     #[command(flatten)]

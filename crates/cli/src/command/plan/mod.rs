@@ -2,14 +2,14 @@
 
 mod chart;
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use dewdrop::plan::{Prediction, Speeds};
 use dewdrop::{Checkpoint, Plan, Prepared};
+use dewdrop_lab::{OutputError, write_atomically};
 use serde_json::{Value, json};
 
 use crate::arguments::{ModelArguments, positive};
@@ -202,9 +202,10 @@ impl Outlook {
         let model = self.prepared.checkpoint().path().file_name().unwrap_or_default().to_string_lossy();
         let point = |plan: &Plan| (plan.budget, self.prediction(plan).tokens_per_second());
         let picture = chart::svg(&model, &plans.iter().map(point).collect::<Vec<_>>());
-        let aside = path.with_extension(format!("{}.part", std::process::id()));
-        let written = fs::write(&aside, picture).and_then(|()| fs::rename(&aside, path));
-        written.with_context(|| format!("{}: cannot be written", path.display()))
+        write_atomically(path, |file| {
+            let written = file.write_all(picture.as_bytes());
+            written.map_err(|source| OutputError { path: path.to_owned(), action: "writing", source }.into())
+        })
     }
 
     fn sweep(&self, plans: &[Plan], as_json: bool) -> anyhow::Result<()> {
