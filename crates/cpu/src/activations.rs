@@ -82,7 +82,7 @@ impl Activations {
         let (n_rows, shape) = (x.len() / n_in, isa.tile());
         self.few = n_rows <= shape.few_rows;
         let cut = match self.few {
-            true => Tiling::few(n_rows, shape.rows_of_few),
+            true => Tiling::few(n_rows, shape.rows.min(shape.few_rows)),
             false => Tiling::equal(n_rows, shape.rows),
         };
         (self.n_in, self.tiling) = (n_in, cut);

@@ -39,6 +39,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     const WHOLE: bool;
     /// Whether one instruction multiplies [`Lanes::pairs`].
     const PAIRED: bool = false;
+    /// Words of a pair of activations, as [`Lanes::pairs`] takes them.
+    const PAIR_WORDS: usize = if Self::PAIRED { 1 } else { 2 };
     /// Whether sixteen lanes are one register, of which there are 32.
     const WIDE: bool;
     /// Rows of a product's tile, as many as there are registers for.
@@ -46,8 +48,6 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// Up to so many rows, weights are multiplied as they are unpacked: once for each tile, which is cheaper than a panel for
     /// two of them, where a tile is large.
     const FEW_ROWS: usize = if Self::WIDE { 16 } else { 2 };
-    /// Rows of such a tile, a power of two.
-    const FEW_TILE_ROWS: usize = if Self::WIDE { 8 } else { 2 };
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; 16]) -> Self::F;

@@ -9,4 +9,4 @@ mod output;
 
 pub mod verify;
 
-pub use output::{OutputError, write_atomically};
+pub use output::{OutputError, write_text};

@@ -22,10 +22,7 @@ const BUFFER: usize = 1 << 20;
 /// Lets `write` fill a new file, and gives it the name `path` once it is complete and safe on its medium.
 ///
 /// The new file lies in the folder of `path` meanwhile, since only names within one file system can change at once.
-///
-/// # Errors
-/// Those of `write`, and of the file system; there is no file then, or the one that was there.
-pub fn write_atomically<E: From<OutputError>>(
+pub(crate) fn write_atomically<E: From<OutputError>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -39,6 +36,15 @@ pub fn write_atomically<E: From<OutputError>>(
     file.as_file().sync_all().map_err(failed("syncing"))?;
     file.persist(path).map_err(|error| failed("renaming the complete file to this name")(error.error))?;
     Ok(sync_folder(folder).map_err(failed("syncing its folder"))?)
+}
+
+/// Makes a file of a text, which appears whole or not at all.
+///
+/// # Errors
+/// Those of the file system; there is no file then, or the one that was there.
+pub fn write_text(path: &Path, text: &str) -> Result<(), OutputError> {
+    let failed = |source| OutputError { path: path.to_owned(), action: "writing", source };
+    write_atomically(path, |file| file.write_all(text.as_bytes()).map_err(failed))
 }
 
 /// A temporary file with the rights of ordinary files: it is going to be one.

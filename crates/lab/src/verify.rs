@@ -7,7 +7,7 @@ use dewdrop::Checkpoint;
 use dewdrop_store::{Checksums, Damage, StoreError, sidecar_path};
 
 use crate::OutputError;
-use crate::output::write_atomically;
+use crate::output::write_text;
 
 /// Hears how many bytes of how many are read; may end the work.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
@@ -74,10 +74,7 @@ pub fn write(checkpoint: &Checkpoint, progress: Progress<'_>) -> Result<Vec<Path
         let checksums = Checksums::compute(checkpoint, file, &mut count)?.ok_or(VerifyError::Cancelled)?;
         let sidecar = sidecar_path(path);
         let text = checksums.to_json();
-        write_atomically::<VerifyError>(&sidecar, |out| {
-            let failed = |source| OutputError { path: sidecar.clone(), action: "writing", source };
-            Ok(out.write_all(text.as_bytes()).map_err(failed)?)
-        })?;
+        write_text(&sidecar, &text)?;
         written.push(sidecar);
     }
     Ok(written)

@@ -59,7 +59,7 @@ impl Tiled for PairProduct<'_> {
     fn tile<L: Lanes, const ROWS: usize>(&self, l: L, tile: usize) {
         let (x, scales) = self.x.tile(tile);
         let (x, n_tiles) = (x.as_chunks::<ROWS>().0, self.x.tiling().n_tiles());
-        let words = words::<L>();
+        let words = L::PAIR_WORDS;
         let rows = self.x.tiling().rows(tile);
         self.target.ask(l, rows.clone());
         let mut asks_left = (n_tiles - tile) * self.panel.len().div_ceil(ASKING);
@@ -83,12 +83,6 @@ impl Tiled for PairProduct<'_> {
     }
 }
 
-/// Words of a pair of activations, as [`Lanes::pairs`] takes them.
-#[inline(always)]
-pub(crate) const fn words<L: Lanes>() -> usize {
-    if L::PAIRED { 1 } else { 2 }
-}
-
 /// Takes the chains over some pairs.
 #[inline(always)]
 fn stretch<L: Lanes, const ROWS: usize>(
@@ -98,7 +92,7 @@ fn stretch<L: Lanes, const ROWS: usize>(
     mut acc: [L::F; ROWS],
     asks: bool,
 ) -> [L::F; ROWS] {
-    let words = words::<L>();
+    let words = L::PAIR_WORDS;
     for (w, x) in panel.iter().zip(x.chunks_exact(words)) {
         if asks {
             l.prefetch(w.as_ptr().wrapping_add(AHEAD));

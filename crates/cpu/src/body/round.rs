@@ -3,7 +3,6 @@
 use dewdrop_backend::halves::{LEAST, Lift};
 
 use super::math::{magnitude, padded};
-use super::pair_product::words;
 use crate::lanes::{Bytes, Job, Lanes};
 
 /// Rounds a tile of rows. What it writes has the values of `width` rows side by side.
@@ -35,7 +34,7 @@ impl Job for Round<'_> {
                 for (p, pair) in halves.0.as_chunks::<8>().0[..x.len().div_ceil(2)].iter().enumerate() {
                     let [a, b, c, d, e, f, g, h] = *pair;
                     let (lower, upper) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
-                    let at = (8 * first + p) * words::<L>() * width + row;
+                    let at = (8 * first + p) * L::PAIR_WORDS * width + row;
                     if L::PAIRED {
                         self.words[at] = lower >> 16 | upper;
                     } else {

@@ -22,7 +22,7 @@ impl Tiling {
 
     /// Tiles of `most` rows and what is left, of widths for which each block type has a kernel: powers of two and 6.
     pub(crate) fn few(n_rows: usize, most: usize) -> Self {
-        let last_width = match n_rows - n_rows.saturating_sub(1) / most * most {
+        let last_width = match n_rows.saturating_sub(1) % most + 1 {
             5 | 6 => 6,
             n_left => n_left.next_power_of_two(),
         };

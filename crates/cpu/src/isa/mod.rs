@@ -2,7 +2,6 @@
 
 use dewdrop_backend::BackendError;
 
-use crate::body::pair_product::words;
 use crate::lanes::{Job, Lanes};
 use crate::panel::Range;
 
@@ -42,8 +41,6 @@ pub(crate) struct TileShape {
     pub(crate) rows: usize,
     /// Up to so many are multiplied as weights are unpacked.
     pub(crate) few_rows: usize,
-    /// Of a tile then, at most.
-    pub(crate) rows_of_few: usize,
 }
 
 impl Isa {
@@ -112,7 +109,7 @@ impl Isa {
 
             #[inline(always)]
             fn run<L: Lanes>(self, _: L) -> TileShape {
-                TileShape { rows: L::TILE_ROWS, few_rows: L::FEW_ROWS, rows_of_few: L::FEW_TILE_ROWS }
+                TileShape { rows: L::TILE_ROWS, few_rows: L::FEW_ROWS }
             }
         }
         self.run(Tile)
@@ -140,7 +137,7 @@ impl Isa {
 
             #[inline(always)]
             fn run<L: Lanes>(self, _: L) -> usize {
-                words::<L>()
+                L::PAIR_WORDS
             }
         }
         self.run_pairs(Words)

@@ -50,7 +50,7 @@ impl<P: Packing, const ROWS: usize> Job for Multiply<'_, P, ROWS> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        if ROWS > L::FEW_TILE_ROWS {
+        if ROWS > L::TILE_ROWS.min(L::FEW_ROWS) {
             unreachable!("{ROWS} rows, for which there are no registers");
         }
         let mut groups = Groups::ZERO;

@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use clap::Args;
 use dewdrop::plan::{Prediction, Speeds};
 use dewdrop::{Checkpoint, Plan, Prepared};
-use dewdrop_lab::{OutputError, write_atomically};
+use dewdrop_lab::write_text;
 use serde_json::{Value, json};
 
 use crate::arguments::{ModelArguments, positive};
@@ -202,10 +202,7 @@ impl Outlook {
         let model = self.prepared.checkpoint().path().file_name().unwrap_or_default().to_string_lossy();
         let point = |plan: &Plan| (plan.budget, self.prediction(plan).tokens_per_second());
         let picture = chart::svg(&model, &plans.iter().map(point).collect::<Vec<_>>());
-        write_atomically(path, |file| {
-            let written = file.write_all(picture.as_bytes());
-            written.map_err(|source| OutputError { path: path.to_owned(), action: "writing", source }.into())
-        })
+        Ok(write_text(path, &picture)?)
     }
 
     fn sweep(&self, plans: &[Plan], as_json: bool) -> anyhow::Result<()> {
