@@ -3,8 +3,10 @@
 use dewdrop_backend::{BackendError, Blocks, Op, Section, Weight, WeightSlot, WeightSpec};
 use dewdrop_format::BlockType;
 
-use crate::panels::{self, Pieces};
+use crate::isa::Isa;
+use crate::panels::{self, arrangement};
 use crate::pool::Pool;
+use crate::unpack::Arrange;
 
 /// By slot: matrices in blocks, small tensors as f32.
 pub(crate) struct Loaded {
@@ -53,7 +55,7 @@ enum Use {
 
 /// Bytes of memory that a matrix takes a second time while it is rearranged, though it was given to the backend.
 pub fn moved_bytes(block_type: BlockType, n_out: usize, n_in: usize) -> u64 {
-    match Pieces::of(block_type, n_in) {
+    match arrangement(block_type, n_in) {
         Some(_) if !panels::fits_in_place(n_out) => panels::bytes(block_type, n_out, n_in) as u64,
         _ => 0,
     }
@@ -80,15 +82,15 @@ impl Loaded {
 
     /// Rearranges matrices into panels where they lie, those whose memory was given to us. Results are the same before and
     /// after.
-    pub(crate) fn arrange_in_place(&mut self, pool: &mut Pool) {
+    pub(crate) fn arrange_in_place(&mut self, pool: &mut Pool, isa: Isa) {
         let matrices = self.weights.iter_mut().filter_map(LoadedWeight::as_matrix_mut);
-        matrices.filter(|matrix| !matrix.is_settled).for_each(|matrix| matrix.arrange_in_place(pool));
+        matrices.filter(|matrix| !matrix.is_settled).for_each(|matrix| matrix.arrange_in_place(pool, isa));
     }
 
     /// Moves the other matrices into memory of our own on huge pages, at most `room` bytes, rearranged into panels where
     /// kernels want that, and lets go of their file blocks; returns how many bytes that were. Results are the same before and
     /// after. Where there is no memory for it, all stays as it is.
-    pub(crate) fn arrange_moved(&mut self, pool: &mut Pool, room: usize) -> usize {
+    pub(crate) fn arrange_moved(&mut self, pool: &mut Pool, isa: Isa, room: usize) -> usize {
         if std::mem::replace(&mut self.arranged, true) {
             return 0;
         }
@@ -101,9 +103,9 @@ impl Loaded {
         let mut rest = &mut memory[..];
         for matrix in matrices() {
             let (out, others) = rest.split_at_mut(matrix.arranged_bytes());
-            match matrix.pieces() {
-                Some(pieces) => {
-                    panels::rearrange(pool, pieces, matrix.block_type, &matrix.blocks, matrix.n_in, out);
+            match matrix.arrangement() {
+                Some(arrange) => {
+                    panels::rearrange(pool, isa, arrange, &matrix.blocks, matrix.channel_bytes(), out);
                 }
                 None => panels::copy(pool, &matrix.blocks, out),
             }
@@ -163,20 +165,24 @@ impl LoadedWeight {
 }
 
 impl Matrix {
-    fn pieces(&self) -> Option<Pieces> {
-        Pieces::of(self.block_type, self.n_in)
+    fn arrangement(&self) -> Option<Arrange> {
+        arrangement(self.block_type, self.n_in)
+    }
+
+    fn channel_bytes(&self) -> usize {
+        self.block_type.bytes_for(self.n_in)
     }
 
     /// Arranges it where it lies, if its memory is ours and it fits there.
-    fn arrange_in_place(&mut self, pool: &mut Pool) {
-        let pieces = self.pieces();
+    fn arrange_in_place(&mut self, pool: &mut Pool, isa: Isa) {
+        let (arrangement, channel_bytes) = (self.arrangement(), self.channel_bytes());
         let Some(bytes) = self.blocks.bytes_mut() else { return };
         // Other floats stay in the file's order.
-        if let Some(pieces) = pieces {
+        if let Some(arrange) = arrangement {
             if !panels::fits_in_place(self.n_out) {
                 return;
             }
-            panels::rearrange_in_place(pool, pieces, self.block_type, bytes, self.n_in);
+            panels::rearrange_in_place(pool, isa, arrange, bytes, channel_bytes);
         }
         self.settle();
     }
@@ -184,14 +190,14 @@ impl Matrix {
     /// It lies as it should.
     fn settle(&mut self) {
         self.is_settled = true;
-        if self.pieces().is_some() {
+        if self.arrangement().is_some() {
             self.layout = Layout::Panels;
         }
     }
 
     /// Bytes that it takes in memory of our own.
     fn arranged_bytes(&self) -> usize {
-        match self.pieces() {
+        match self.arrangement() {
             Some(_) => panels::bytes(self.block_type, self.n_out, self.n_in),
             None => self.blocks.len(),
         }

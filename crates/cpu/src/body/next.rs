@@ -6,7 +6,7 @@ use crate::lanes::Lanes;
 pub(crate) const AHEAD: usize = 8192;
 
 /// Bytes that memory hands over at once.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// What is read after a product: memory would rest while it computes, so lines are asked for little by little, all of
 /// them by its end.

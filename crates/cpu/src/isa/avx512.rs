@@ -355,6 +355,15 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
     }
 
     #[inline(always)]
+    fn wide_look_up(self, table: &[i8; 16], x: __m512i) -> __m512i {
+        let mut wide = *table;
+        for entry in &mut wide {
+            *entry ^= i8::MIN;
+        }
+        self.look_up(&wide, x)
+    }
+
+    #[inline(always)]
     fn wide_products(self, sums: __m512i, weights: __m512i, activations: __m512i) -> __m512i {
         self.products(sums, weights, activations)
     }

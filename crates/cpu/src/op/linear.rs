@@ -273,6 +273,7 @@ impl Multiply<'_> {
                 Source::Panels(panel) => pair_product(self.isa, panel.as_chunks().0, x, target, true),
                 Source::File { channels, soon } => {
                     let pairs = &mut scratch().pairs;
+                    pairs.resize(n_in.div_ceil(2), [0; 64]);
                     transpose_pairs(self.isa, channels, soon, pairs);
                     pair_product(self.isa, pairs, x, target, false);
                 }

@@ -15,7 +15,7 @@ use crate::body::target::End;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::loaded::{Layout, Matrix};
-use crate::panels::{self, Pieces};
+use crate::panels;
 use crate::pool::Pool;
 use crate::rows::{Kind, Rounded};
 
@@ -63,21 +63,22 @@ fn product(
 }
 
 /// The matrix in every layout that it can have, come to in every way.
-fn layouts(weight: &Weight) -> Vec<Matrix> {
+fn layouts(isa: Isa, weight: &Weight) -> Vec<Matrix> {
     let file = Matrix::from(weight.clone());
-    let Some(pieces) = Pieces::of(file.block_type, file.n_in) else { return vec![file] };
+    let Some(arrange) = panels::arrangement(file.block_type, file.n_in) else { return vec![file] };
     let (mut pool, &Weight { block_type, n_out, n_in, .. }) = (Pool::new(2).unwrap(), weight);
+    let channel_bytes = block_type.bytes_for(n_in);
     let arranged = |panels: Vec<u8>| Matrix {
         layout: Layout::Panels,
         blocks: Blocks::from(panels),
         ..Matrix::from(weight.clone())
     };
     let mut moved = vec![0; panels::bytes(block_type, n_out, n_in)];
-    panels::rearrange(&mut pool, pieces, block_type, &weight.blocks, n_in, &mut moved);
+    panels::rearrange(&mut pool, isa, arrange, &weight.blocks, channel_bytes, &mut moved);
     let mut all = vec![file, arranged(moved)];
     if panels::fits_in_place(n_out) {
         let mut in_place = weight.blocks.to_vec();
-        panels::rearrange_in_place(&mut pool, pieces, block_type, &mut in_place, n_in);
+        panels::rearrange_in_place(&mut pool, isa, arrange, &mut in_place, channel_bytes);
         all.push(arranged(in_place));
     }
     all
@@ -95,8 +96,9 @@ fn check(block: &Block, n_out: usize, n_in: usize, n_rows: usize, seed: u64) {
         let mut ended = plain.clone();
         add_bias(&mut ended, &bias);
         ended.iter_mut().zip(&old).for_each(|(y, old)| *y += old);
-        let matrices = layouts(&weight);
-        for (isa, matrix) in Isa::all().into_iter().flat_map(|isa| matrices.iter().map(move |m| (isa, m))) {
+        let matrices = |isa| layouts(isa, &weight).into_iter().map(move |matrix| (isa, matrix));
+        for (isa, matrix) in Isa::all().into_iter().flat_map(matrices) {
+            let matrix = &matrix;
             if arithmetic == Arithmetic::Exact && matrix.layout == Layout::Panels {
                 continue;
             }
@@ -204,7 +206,7 @@ fn tiny_halves() {
         let x: Vec<f32> = values(9 * n_in, 6).iter().map(|x| x / 1000.0 * 2f32.powi(exponent)).collect();
         let want = linear(&weight, Arithmetic::Quantized, &x);
         for (isa, matrix) in
-            Isa::all().into_iter().flat_map(|isa| layouts(&weight).into_iter().map(move |m| (isa, m)))
+            Isa::all().into_iter().flat_map(|isa| layouts(isa, &weight).into_iter().map(move |m| (isa, m)))
         {
             let end = End { bias: None, old: None };
             let got = product(isa, 2, &matrix, Arithmetic::Quantized, &x, end);

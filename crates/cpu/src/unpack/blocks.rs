@@ -1,118 +1,47 @@
-//! The same block of sixteen channels, as unpackers read it: in file order, or rearranged.
+//! A block of sixteen channels, rearranged as [`crate::panels`] says: how unpackers read it, and how it comes from a file.
 
-use crate::body::next::AHEAD;
-use crate::lanes::{Bytes, Lanes};
+use super::Packing;
+use crate::lanes::Lanes;
 use crate::panel::CHANNELS;
 
-/// Where a block of each of sixteen channels lies. Lanes are channels; `at` counts the bytes of a block.
-pub(super) trait Blocks {
-    /// Bytes `at` to `at + 15`: vector k holds bytes `4k` to `4k + 3` of them.
-    fn sixteen<L: Lanes>(&self, l: L, at: usize) -> [L::I; 4];
+/// A place within a block where a piece of fewer than four bytes stands.
+#[derive(Clone, Copy)]
+pub(super) struct Narrow {
+    pub(super) at: usize,
+    pub(super) len: usize,
+}
 
+/// Bytes of a block, at most.
+const MAX_BYTES: usize = 210;
+
+/// Room for any type's block of sixteen channels.
+#[repr(align(64))]
+pub(super) struct Room([u8; CHANNELS * MAX_BYTES]);
+
+impl Room {
+    pub(super) const EMPTY: Room = Room([0; CHANNELS * MAX_BYTES]);
+
+    /// That of a type.
+    #[inline(always)]
+    pub(super) fn of<P: Packing>(&mut self) -> &mut [u8] {
+        &mut self.0[..CHANNELS * P::BYTES]
+    }
+}
+
+/// A rearranged block: lanes are channels, byte `at` of all of them begins at `CHANNELS * at`.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a>(pub(super) &'a [u8]);
+
+impl Block<'_> {
     /// Bytes `at` to `at + 3`.
-    fn word<L: Lanes>(&self, l: L, at: usize) -> L::I;
-
-    /// The half at byte `at`.
-    fn half<L: Lanes>(&self, l: L, at: usize) -> L::F;
-
-    /// Byte `at`, as an integer.
-    fn byte<L: Lanes>(&self, l: L, at: usize) -> L::I;
-
-    /// Asks for one of `n` parts of as many bytes as these, which will be needed soon: in the order in which they lie,
-    /// whatever the order in which these are read, since processors that see a line asked for fetch those after it.
-    fn ask<L: Lanes>(&self, l: L, part: usize, n: usize);
-}
-
-/// Where the cache lines of one of `n` parts of some bytes lie.
-#[inline(always)]
-fn lines(bytes: usize, part: usize, n: usize) -> impl Iterator<Item = usize> {
-    let n_lines = bytes.div_ceil(64);
-    (n_lines * part / n..n_lines * (part + 1) / n).map(|line| 64 * line)
-}
-
-/// As in a file: each channel's block is somewhere else.
-pub(super) struct FileBlocks<'a> {
-    pub(super) channels: [&'a [u8]; CHANNELS],
-    /// Where as many bytes as all of these lie that will be needed soon.
-    pub(super) soon: *const u8,
-}
-
-impl Blocks for FileBlocks<'_> {
     #[inline(always)]
-    fn sixteen<L: Lanes>(&self, l: L, at: usize) -> [L::I; 4] {
-        let mut rows = [&[0; 16]; CHANNELS];
-        for j in 0..CHANNELS {
-            rows[j] = self.channels[j][at..at + 16].first_chunk().expect("sixteen bytes");
-        }
-        l.transpose(rows)
-    }
-
-    #[inline(always)]
-    fn word<L: Lanes>(&self, l: L, at: usize) -> L::I {
-        let mut words = Bytes::ZERO;
-        for j in 0..CHANNELS {
-            words.0[4 * j..4 * j + 4].copy_from_slice(&self.channels[j][at..at + 4]);
-        }
-        l.load_bytes(&words.0)
-    }
-
-    #[inline(always)]
-    fn half<L: Lanes>(&self, l: L, at: usize) -> L::F {
-        let mut halves = [0; CHANNELS];
-        for j in 0..CHANNELS {
-            halves[j] = u16::from_le_bytes([self.channels[j][at], self.channels[j][at + 1]]);
-        }
-        l.load_half(&halves)
-    }
-
-    #[inline(always)]
-    fn byte<L: Lanes>(&self, l: L, at: usize) -> L::I {
-        let mut bytes = [0; CHANNELS];
-        for j in 0..CHANNELS {
-            bytes[j] = self.channels[j][at];
-        }
-        l.spread(&bytes)
-    }
-
-    #[inline(always)]
-    fn ask<L: Lanes>(&self, l: L, part: usize, n: usize) {
-        for line in lines(CHANNELS * self.channels[0].len(), part, n) {
-            l.prefetch_far(self.soon.wrapping_add(line));
-        }
-    }
-}
-
-/// As [`crate::panels`] lays them out: byte `at` of all channels begins at `CHANNELS * at`.
-pub(super) struct PanelBlocks<'a> {
-    pub(super) bytes: &'a [u8],
-    /// Whether these ask for what follows; or [`crate::body::next`] has, long before.
-    pub(super) asks: bool,
-}
-
-impl PanelBlocks<'_> {
-    #[inline(always)]
-    fn bytes<const N: usize>(&self, at: usize) -> &[u8; N] {
-        self.bytes[CHANNELS * at..][..N].first_chunk().expect("as many bytes")
-    }
-}
-
-impl Blocks for PanelBlocks<'_> {
-    #[inline(always)]
-    fn sixteen<L: Lanes>(&self, l: L, at: usize) -> [L::I; 4] {
-        let mut words = [l.splat_int(0); 4];
-        for k in 0..4 {
-            words[k] = self.word(l, at + 4 * k);
-        }
-        words
-    }
-
-    #[inline(always)]
-    fn word<L: Lanes>(&self, l: L, at: usize) -> L::I {
+    pub(super) fn word<L: Lanes>(self, l: L, at: usize) -> L::I {
         l.load_bytes(self.bytes(at))
     }
 
+    /// The half at byte `at`.
     #[inline(always)]
-    fn half<L: Lanes>(&self, l: L, at: usize) -> L::F {
+    pub(super) fn half<L: Lanes>(self, l: L, at: usize) -> L::F {
         let bytes: &[u8; 2 * CHANNELS] = self.bytes(at);
         let mut halves = [0; CHANNELS];
         for j in 0..CHANNELS {
@@ -121,15 +50,78 @@ impl Blocks for PanelBlocks<'_> {
         l.load_half(&halves)
     }
 
+    /// Byte `at`, as an integer.
     #[inline(always)]
-    fn byte<L: Lanes>(&self, l: L, at: usize) -> L::I {
+    pub(super) fn byte<L: Lanes>(self, l: L, at: usize) -> L::I {
         l.spread(self.bytes(at))
     }
 
     #[inline(always)]
-    fn ask<L: Lanes>(&self, l: L, part: usize, n: usize) {
-        for line in lines(if self.asks { self.bytes.len() } else { 0 }, part, n) {
-            l.prefetch(self.bytes.as_ptr().wrapping_add(AHEAD + line));
+    fn bytes<const N: usize>(&self, at: usize) -> &[u8; N] {
+        self.0[CHANNELS * at..][..N].first_chunk().expect("as many bytes")
+    }
+}
+
+/// Rearranges block `b` of sixteen channels.
+#[inline(always)]
+pub(super) fn rearrange<L: Lanes, P: Packing>(
+    l: L,
+    channels: &[&[u8]; CHANNELS],
+    b: usize,
+    out: &mut [u8],
+) {
+    let mut block: [&[u8]; CHANNELS] = [&[]; CHANNELS];
+    for j in 0..CHANNELS {
+        block[j] = &channels[j][b * P::BYTES..][..P::BYTES];
+    }
+    let mut at = 0;
+    while at < P::BYTES {
+        let (len, out) = (piece::<P>(at), &mut out[CHANNELS * at..]);
+        match len {
+            16 => {
+                let words = sixteen(l, &block, at);
+                for k in 0..4 {
+                    l.store_bytes(words[k], out[64 * k..].first_chunk_mut().expect("four words of each"));
+                }
+            }
+            4 => put::<4>(&block, at, out),
+            2 => put::<2>(&block, at, out),
+            _ => put::<1>(&block, at, out),
         }
+        at += len;
+    }
+}
+
+/// Bytes that move together from `at` on: a narrow piece, or four words, or one.
+const fn piece<P: Packing>(at: usize) -> usize {
+    let mut end = P::BYTES;
+    let mut i = 0;
+    while i < P::NARROW.len() {
+        let narrow = P::NARROW[i];
+        if narrow.at == at {
+            return narrow.len;
+        }
+        if narrow.at > at && narrow.at < end {
+            end = narrow.at;
+        }
+        i += 1;
+    }
+    if end - at >= 16 { 16 } else { 4 }
+}
+
+/// Bytes `at` to `at + 15` of each channel: vector k holds bytes `4k` to `4k + 3` of them.
+#[inline(always)]
+pub(super) fn sixteen<L: Lanes>(l: L, channels: &[&[u8]; CHANNELS], at: usize) -> [L::I; 4] {
+    let mut rows = [&[0; 16]; CHANNELS];
+    for j in 0..CHANNELS {
+        rows[j] = channels[j][at..at + 16].first_chunk().expect("sixteen bytes");
+    }
+    l.transpose(rows)
+}
+
+#[inline(always)]
+fn put<const N: usize>(channels: &[&[u8]; CHANNELS], at: usize, out: &mut [u8]) {
+    for j in 0..CHANNELS {
+        out[N * j..][..N].copy_from_slice(&channels[j][at..at + N]);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::marker::PhantomData;
 
-use super::blocks::{Blocks, PanelBlocks};
-use super::{MAX_GROUPS, MAX_UNIT, Packing, Sink};
+use super::blocks::Block;
+use super::{MAX_GROUPS, Packing, Sink};
 use crate::activations::{Activations, Tile};
 use crate::body::integer_product::four;
+use crate::body::next::{AHEAD, LINE};
 use crate::body::target::{End, Target};
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
@@ -67,7 +68,7 @@ impl<P: Packing, const ROWS: usize> Job for Multiply<'_, P, ROWS> {
 impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
     /// Sixteen channels, or what is left of them from `first` on: span after span.
     #[inline(always)]
-    fn tile<L: Lanes>(&self, l: L, first: usize, bytes: &[u8], groups: &mut Groups<ROWS>) {
+    fn tile<L: Lanes>(&self, l: L, first: usize, bytes: &[u8], groups: &mut Groups) {
         let FewRows { x, channels, out, n_out, end, .. } = &self.rows;
         let n_blocks = x.n_in() / P::LEN;
         for first_block in (0..n_blocks).step_by(SPAN / P::LEN) {
@@ -75,10 +76,11 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
             let (first_input, n) = (first_block * P::LEN, (end_block - first_block) * P::LEN);
             let tile = x.tile(self.rows.tile, first_input, n, P::FORM.group, P::FORM.range.bias::<L>());
             let bytes = &bytes[first_block * CHANNELS * P::BYTES..end_block * CHANNELS * P::BYTES];
+            let inputs = Inputs::new(&tile);
             let mut acc = [l.splat(0.0); ROWS];
             for (b, bytes) in bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
-                let inputs = BlockInputs::block::<L, P>(&tile, b);
-                acc = self.block(l, &PanelBlocks { bytes, asks: true }, inputs, acc, groups);
+                let inputs = inputs.part::<L, P>(b, P::UNITS * P::UNIT);
+                acc = self.block(l, bytes, inputs, acc, groups);
             }
             let target = Target {
                 out: *out,
@@ -101,67 +103,51 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
     }
 }
 
-/// What is known of a block's groups until the chains take them.
-struct Groups<const ROWS: usize> {
-    scales: [Floats; MAX_GROUPS],
-    minima: [Floats; MAX_GROUPS],
-    /// Where units are not in the order of their groups.
-    sums: [[Floats; ROWS]; MAX_GROUPS],
-}
-
-impl<const ROWS: usize> Groups<ROWS> {
-    const ZERO: Self = Groups {
-        scales: [Floats::ZERO; MAX_GROUPS],
-        minima: [Floats::ZERO; MAX_GROUPS],
-        sums: [[Floats::ZERO; ROWS]; MAX_GROUPS],
-    };
-}
-
-/// The rows' inputs to a block.
+/// The rows' inputs to some groups.
 #[derive(Clone, Copy)]
-struct BlockInputs<'a, const ROWS: usize> {
+struct Inputs<'a, const ROWS: usize> {
     q: &'a [[[i8; 4]; ROWS]],
+    /// One for each 32 inputs.
     scales: &'a [[f32; ROWS]],
     /// Empty if weights have no bias.
     starts: &'a [[i32; ROWS]],
     scaled_sums: &'a [[f32; ROWS]],
 }
 
-impl<'a, const ROWS: usize> BlockInputs<'a, ROWS> {
-    /// Those to block `b`, of a length that compilers know: no group of it needs a check of bounds.
+impl<'a, const ROWS: usize> Inputs<'a, ROWS> {
     #[inline(always)]
-    fn block<L: Lanes, P: Packing>(x: &Tile<'a>, b: usize) -> Self {
-        let n_groups = P::LEN / P::FORM.group;
-        let n_starts = if P::FORM.range.bias::<L>() == 0 { 0 } else { n_groups };
-        BlockInputs {
-            q: &x.q.as_chunks().0[b * (P::LEN / 4)..][..P::LEN / 4],
-            scales: &x.scales.as_chunks().0[b * (P::LEN / 32)..][..P::LEN / 32],
-            starts: &x.starts.as_chunks().0[b * n_starts..][..n_starts],
-            scaled_sums: &x.scaled_sums.as_chunks().0[b * n_groups..][..n_groups],
+    fn new(x: &Tile<'a>) -> Self {
+        let Tile { q, scales, starts, scaled_sums } = x;
+        Inputs {
+            q: q.as_chunks().0,
+            scales: scales.as_chunks().0,
+            starts: starts.as_chunks().0,
+            scaled_sums: scaled_sums.as_chunks().0,
         }
     }
 
-    /// Those to a group of the block.
+    /// Those to part `i`, of `n_groups` groups: of lengths that compilers know, so that nothing in it needs a check of bounds.
     #[inline(always)]
-    fn group<L: Lanes, P: Packing>(self, g: usize) -> GroupInputs<'a, ROWS> {
-        let n = P::FORM.group;
-        let has_bias = P::FORM.range.bias::<L>() != 0;
-        GroupInputs {
-            q: &self.q[g * (n / 4)..][..n / 4],
-            scales: &self.scales[g * n / 32],
-            starts: if has_bias { &self.starts[g] } else { &[0; ROWS] },
-            scaled_sums: &self.scaled_sums[g],
+    fn part<L: Lanes, P: Packing>(self, i: usize, n_groups: usize) -> Self {
+        let n = n_groups * P::FORM.group;
+        let n_starts = if P::FORM.range.bias::<L>() == 0 { 0 } else { n_groups };
+        Inputs {
+            q: &self.q[i * (n / 4)..][..n / 4],
+            scales: &self.scales[i * (n / 32)..][..n / 32],
+            starts: &self.starts[i * n_starts..][..n_starts],
+            scaled_sums: &self.scaled_sums[i * n_groups..][..n_groups],
         }
     }
 }
 
-/// The rows' inputs to one group.
-#[derive(Clone, Copy)]
-struct GroupInputs<'a, const ROWS: usize> {
-    q: &'a [[[i8; 4]; ROWS]],
-    scales: &'a [f32; ROWS],
-    starts: &'a [i32; ROWS],
-    scaled_sums: &'a [f32; ROWS],
+/// Scales and minima of a block's groups.
+struct Groups {
+    scales: [Floats; MAX_GROUPS],
+    minima: [Floats; MAX_GROUPS],
+}
+
+impl Groups {
+    const ZERO: Self = Groups { scales: [Floats::ZERO; MAX_GROUPS], minima: [Floats::ZERO; MAX_GROUPS] };
 }
 
 impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
@@ -170,116 +156,113 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
     fn block<L: Lanes>(
         &self,
         l: L,
-        blocks: &impl Blocks,
-        inputs: BlockInputs<'_, ROWS>,
+        bytes: &[u8],
+        inputs: Inputs<'_, ROWS>,
         mut acc: [L::F; ROWS],
-        groups: &mut Groups<ROWS>,
+        groups: &mut Groups,
     ) -> [L::F; ROWS] {
-        let n_groups = P::LEN / P::FORM.group;
-        P::scales(l, blocks, &mut groups.scales, &mut groups.minima);
-        for unit in 0..n_groups / P::UNIT {
-            // All inputs are looked up before anything is multiplied: a check of bounds after that would have compilers
-            // load everything before it and multiply behind it.
-            let mut x = [inputs.group::<L, P>(P::group(unit, 0)); MAX_UNIT];
-            for i in 1..P::UNIT {
-                x[i] = inputs.group::<L, P>(P::group(unit, i));
-            }
-            let mut dot = Dot::<L, P, ROWS>::new(l, x);
-            blocks.ask(l, unit, n_groups / P::UNIT);
-            P::unit(l, blocks, unit, &mut dot);
-            for i in 0..P::UNIT {
-                let g = P::group(unit, i);
-                let mut sums = [l.splat(0.0); ROWS];
-                for r in 0..ROWS {
-                    sums[r] = l.to_float(dot.sums[i][r]);
-                }
-                if P::IN_ORDER {
-                    acc = links::<L, P, ROWS>(l, groups, g, sums, x[i], acc);
-                } else {
-                    for r in 0..ROWS {
-                        l.store(sums[r], &mut groups.sums[g][r].0);
-                    }
-                }
-            }
-        }
-        if !P::IN_ORDER {
-            for g in 0..n_groups {
-                let mut sums = [l.splat(0.0); ROWS];
-                for r in 0..ROWS {
-                    sums[r] = l.load(&groups.sums[g][r].0);
-                }
-                acc = links::<L, P, ROWS>(l, groups, g, sums, inputs.group::<L, P>(g), acc);
-            }
+        P::scales(l, Block(bytes), &mut groups.scales, &mut groups.minima);
+        for unit in 0..P::UNITS {
+            let first = unit * P::UNIT;
+            // All is looked up before anything is multiplied: a check of bounds after that would have compilers load
+            // everything before it and multiply behind it.
+            let mut dot = Dot::<L, P, ROWS> {
+                l,
+                x: inputs.part::<L, P>(unit, P::UNIT),
+                scales: &groups.scales[first..][..P::UNIT],
+                minima: &groups.minima[first..][..P::UNIT],
+                ahead: bytes.as_ptr().wrapping_add(AHEAD + unit * P::UNIT_BYTES),
+                partial: [l.no_products(); ROWS],
+                sums: [l.splat_int(0); ROWS],
+                acc,
+                of: PhantomData,
+            };
+            P::unit(l, Block(bytes), unit, &mut dot);
+            acc = dot.acc;
         }
         acc
     }
 }
 
-/// The chains' links for group `g` of the block.
-#[inline(always)]
-fn links<L: Lanes, P: Packing, const ROWS: usize>(
-    l: L,
-    groups: &Groups<ROWS>,
-    g: usize,
-    sums: [L::F; ROWS],
-    x: GroupInputs<'_, ROWS>,
-    mut acc: [L::F; ROWS],
-) -> [L::F; ROWS] {
-    let (scales, minima) = (l.load(&groups.scales[g].0), l.load(&groups.minima[g].0));
-    for r in 0..ROWS {
-        acc[r] = l.fma(sums[r], l.mul(scales, l.splat(x.scales[r])), acc[r]);
-        if P::FORM.minima {
-            acc[r] = l.fma(minima, l.splat(x.scaled_sums[r]), acc[r]);
-        }
-    }
-    acc
-}
-
-/// Multiplies a unit's steps with the rows.
+/// Multiplies a unit's groups with the rows.
 struct Dot<'a, L: Lanes, P, const ROWS: usize> {
     l: L,
-    /// Of each group.
-    x: [GroupInputs<'a, ROWS>; MAX_UNIT],
-    /// Of each group: what has not been widened yet, and what has.
-    partial: [[L::P; ROWS]; MAX_UNIT],
-    sums: [[L::I; ROWS]; MAX_UNIT],
+    x: Inputs<'a, ROWS>,
+    scales: &'a [Floats],
+    minima: &'a [Floats],
+    /// Where the bytes of a unit begin that follows after a while.
+    ahead: *const u8,
+    /// Of the present group: what has not been widened yet, and what has.
+    partial: [L::P; ROWS],
+    sums: [L::I; ROWS],
+    acc: [L::F; ROWS],
     of: PhantomData<P>,
 }
 
-impl<'a, L: Lanes, P: Packing, const ROWS: usize> Dot<'a, L, P, ROWS> {
+impl<L: Lanes, P: Packing, const ROWS: usize> Dot<'_, L, P, ROWS> {
+    /// Asks for a group's share of the bytes ahead: in the order in which they lie, whatever the order in which they are
+    /// read, since processors that see a line asked for fetch those after it.
     #[inline(always)]
-    fn new(l: L, x: [GroupInputs<'a, ROWS>; MAX_UNIT]) -> Self {
-        let mut sums = [[l.splat_int(0); ROWS]; MAX_UNIT];
-        for i in 0..P::UNIT {
-            for r in 0..ROWS {
-                sums[i][r] = l.splat_int(x[i].starts[r]);
+    fn ask(&self, i: usize) {
+        let n_lines = P::UNIT_BYTES.div_ceil(LINE);
+        for line in n_lines * i / P::UNIT..n_lines * (i + 1) / P::UNIT {
+            self.l.prefetch(self.ahead.wrapping_add(LINE * line));
+        }
+    }
+
+    /// What sums of group `i` start from.
+    #[inline(always)]
+    fn start(&mut self, i: usize, shift: u32) {
+        for r in 0..ROWS {
+            let start = if self.x.starts.is_empty() { 0 } else { self.x.starts[i][r] };
+            self.sums[r] = self.l.shl(self.l.splat_int(start), shift);
+        }
+    }
+
+    /// The chains' links for group `i`, whose sums are complete.
+    #[inline(always)]
+    fn link(&mut self, i: usize, shift: u32) {
+        let l = self.l;
+        let (scales, minima) = (l.load(&self.scales[i].0), l.load(&self.minima[i].0));
+        let x_scales = &self.x.scales[i * P::FORM.group / 32];
+        for r in 0..ROWS {
+            let sum = l.to_float(l.sar(self.sums[r], shift));
+            self.acc[r] = l.fma(sum, l.mul(scales, l.splat(x_scales[r])), self.acc[r]);
+            if P::FORM.minima {
+                self.acc[r] = l.fma(minima, l.splat(self.x.scaled_sums[i][r]), self.acc[r]);
             }
         }
-        Dot { l, x, partial: [[l.no_products(); ROWS]; MAX_UNIT], sums, of: PhantomData }
     }
 }
 
 impl<L: Lanes, P: Packing, const ROWS: usize> Sink<L> for Dot<'_, L, P, ROWS> {
     #[inline(always)]
-    fn put(&mut self, i: usize, k: usize, weights: L::I) {
-        let l = self.l;
+    fn put(&mut self, i: usize, k: usize, weights: L::I, shift: u32) {
+        let (l, steps) = (self.l, P::FORM.group / 4);
+        // Sums in 32 bits have room for weights as they stand in their bytes: one shift for all of a group.
+        let (weights, shift) = if L::WHOLE { (weights, shift) } else { (l.shr(weights, shift), 0) };
+        if k == 0 {
+            self.ask(i);
+            self.start(i, shift);
+        }
         for r in 0..ROWS {
-            let activations = four(l, self.x[i].q[k][r]);
+            let activations = four(l, self.x.q[i * steps + k][r]);
             match P::FORM.range {
-                Range::Signed => {
-                    self.sums[i][r] = l.wide_products(self.sums[i][r], l.wide(weights), activations)
-                }
+                Range::Signed => self.sums[r] = l.wide_products(self.sums[r], weights, activations),
                 Range::Small { .. } if L::WHOLE => {
-                    self.sums[i][r] = l.whole_products(self.sums[i][r], weights, activations);
+                    self.sums[r] = l.whole_products(self.sums[r], weights, activations);
                 }
                 Range::Small { steps, .. } => {
-                    self.partial[i][r] = l.products(self.partial[i][r], weights, activations);
+                    self.partial[r] = l.products(self.partial[r], weights, activations);
                     if (k + 1).is_multiple_of(steps) {
-                        self.sums[i][r] = l.widen(self.sums[i][r], self.partial[i][r]);
-                        self.partial[i][r] = l.no_products();
+                        self.sums[r] = l.widen(self.sums[r], self.partial[r]);
+                        self.partial[r] = l.no_products();
                     }
                 }
             }
+        }
+        if k + 1 == steps {
+            self.link(i, shift);
         }
     }
 }

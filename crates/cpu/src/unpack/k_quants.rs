@@ -1,39 +1,32 @@
 //! Super-blocks of 256 weights whose groups have a scale and a minimum.
 
-use super::blocks::Blocks;
-use super::lanes::{bits, field, moved, negative, put_floats};
+use super::blocks::{Block, Narrow};
+use super::lanes::{each, field, kept, moved, negative, put_floats, six, times, times_placed};
 use super::{Packing, Sink};
 use crate::lanes::{Floats, Lanes};
 use crate::panel::{Form, Range};
-use crate::panels::Narrow;
+
+/// `d`, and `dmin` with the sign that makes minima additive, from a word of two halves.
+#[inline(always)]
+fn head<L: Lanes>(l: L, halves: L::I) -> (L::F, L::F) {
+    (l.half_to_float(halves), negative(l, l.half_to_float(l.shr(halves, 16))))
+}
 
 /// Scales and minima of Q4_K and Q5_K: `d`, `dmin`, then 6 bits each in 12 bytes. Of the first four groups they are
 /// the lower bits of bytes 0..4 and 4..8; of the others nibbles of bytes 8..12 with the upper bits of the former.
 #[inline(always)]
-fn six_bits<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], minima: &mut [Floats]) {
-    let [head, first, second, rest] = blocks.sixteen(l, 0);
-    let (d, dmin) = (l.half_to_float(head), l.half_to_float(l.shr(head, 16)));
+fn six_bits<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], minima: &mut [Floats]) {
+    let (d, dmin) = head(l, block.word(l, 0));
+    let (first, second, rest) = (block.word(l, 4), block.word(l, 8), block.word(l, 12));
     for i in 0..4 {
-        let at = 8 * i as u32;
-        let low = [bits(l, first, at, 6), bits(l, second, at, 6)];
-        put_scale(l, d, dmin, low, &mut scales[i], &mut minima[i]);
-        let scale = l.or(bits(l, rest, at, 4), l.shl(bits(l, first, at + 6, 2), 4));
-        let minimum = l.or(bits(l, rest, at + 4, 4), l.shl(bits(l, second, at + 6, 2), 4));
-        put_scale(l, d, dmin, [scale, minimum], &mut scales[i + 4], &mut minima[i + 4]);
+        let from = 8 * i as u32;
+        put_floats(l, times(l, d, first, from, 6), &mut scales[i]);
+        put_floats(l, times(l, dmin, second, from, 6), &mut minima[i]);
+        let scale = six(l, rest, l.shr(first, 2), from);
+        let minimum = six(l, l.shr(rest, 4), l.shr(second, 2), from);
+        put_floats(l, times_placed(l, d, scale, from), &mut scales[i + 4]);
+        put_floats(l, times_placed(l, dmin, minimum, from), &mut minima[i + 4]);
     }
-}
-
-#[inline(always)]
-fn put_scale<L: Lanes>(
-    l: L,
-    d: L::F,
-    dmin: L::F,
-    factors: [L::I; 2],
-    scale: &mut Floats,
-    minimum: &mut Floats,
-) {
-    put_floats(l, l.mul(d, l.to_float(factors[0])), scale);
-    put_floats(l, negative(l, l.mul(dmin, l.to_float(factors[1]))), minimum);
 }
 
 /// 4 bits; 32 bytes hold the codes of two groups, the low nibbles those of the first.
@@ -47,20 +40,19 @@ impl Packing for Q4K {
     const UNIT: usize = 2;
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], minima: &mut [Floats]) {
-        six_bits(l, blocks, scales, minima);
+    fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], minima: &mut [Floats]) {
+        six_bits(l, block, scales, minima);
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, unit: usize, sink: &mut impl Sink<L>) {
-        // Not all at once: there are registers for few rows' sums and half of the bytes.
-        for half in 0..2 {
-            let bytes = blocks.sixteen(l, 16 + 32 * unit + 16 * half);
-            for k in 0..4 {
-                sink.put(0, 4 * half + k, field(l, bytes[k], 0, 4));
-                sink.put(1, 4 * half + k, field(l, bytes[k], 4, 4));
+    fn unit<L: Lanes>(l: L, block: Block<'_>, unit: usize, sink: &mut impl Sink<L>) {
+        each!(i in [0 1] {
+            let from = 4 * i as u32;
+            for k in 0..8 {
+                let bytes = block.word(l, 16 + 32 * unit + 4 * k);
+                sink.put(i, k, kept(l, bytes, from, 4), from);
             }
-        }
+        });
     }
 }
 
@@ -72,24 +64,22 @@ impl Packing for Q5K {
     const BYTES: usize = 176;
     const FORM: Form = Form { group: 32, minima: true, range: Range::Small { bias: 0, steps: 4 } };
     const NARROW: &'static [Narrow] = &[];
-    const UNIT: usize = 2;
+    const UNIT: usize = 8;
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], minima: &mut [Floats]) {
-        six_bits(l, blocks, scales, minima);
+    fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], minima: &mut [Floats]) {
+        six_bits(l, block, scales, minima);
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, unit: usize, sink: &mut impl Sink<L>) {
-        for half in 0..2 {
-            let (high, low) =
-                (blocks.sixteen(l, 16 + 16 * half), blocks.sixteen(l, 48 + 32 * unit + 16 * half));
-            for k in 0..4 {
-                let fifths = l.shr(high[k], 2 * unit as u32);
-                sink.put(0, 4 * half + k, l.or(field(l, low[k], 0, 4), moved(l, fifths, 0, 1, 4)));
-                sink.put(1, 4 * half + k, l.or(field(l, low[k], 4, 4), moved(l, fifths, 1, 1, 4)));
+    fn unit<L: Lanes>(l: L, block: Block<'_>, _unit: usize, sink: &mut impl Sink<L>) {
+        each!(i in [0 1 2 3 4 5 6 7] {
+            for k in 0..8 {
+                let low = field(l, block.word(l, 48 + 32 * (i / 2) + 4 * k), 4 * (i % 2) as u32, 4);
+                let fifth = moved(l, block.word(l, 16 + 4 * k), i as u32, 1, 4);
+                sink.put(i, k, l.or(low, fifth), 0);
             }
-        }
+        });
     }
 }
 
@@ -101,39 +91,28 @@ impl Packing for Q2K {
     const BYTES: usize = 84;
     const FORM: Form = Form { group: 16, minima: true, range: Range::Small { bias: 0, steps: 4 } };
     const NARROW: &'static [Narrow] = &[];
-    const UNIT: usize = 4;
-    const IN_ORDER: bool = false;
+    const UNIT: usize = 8;
 
     #[inline(always)]
-    fn group(unit: usize, i: usize) -> usize {
-        quarter(unit, i)
-    }
-
-    #[inline(always)]
-    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], minima: &mut [Floats]) {
-        let head = blocks.word(l, 80);
-        let (d, dmin) = (l.half_to_float(head), l.half_to_float(l.shr(head, 16)));
-        let factors = blocks.sixteen(l, 0);
-        for g in 0..16 {
-            let at = 8 * (g % 4) as u32;
-            let nibbles = [bits(l, factors[g / 4], at, 4), bits(l, factors[g / 4], at + 4, 4)];
-            put_scale(l, d, dmin, nibbles, &mut scales[g], &mut minima[g]);
+    fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], minima: &mut [Floats]) {
+        let (d, dmin) = head(l, block.word(l, 80));
+        for i in 0..4 {
+            let low = block.word(l, 4 * i);
+            let high = l.shr(low, 4);
+            for j in 0..4 {
+                put_floats(l, times(l, d, low, 8 * j as u32, 4), &mut scales[4 * i + j]);
+                put_floats(l, times(l, dmin, high, 8 * j as u32, 4), &mut minima[4 * i + j]);
+            }
         }
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, unit: usize, sink: &mut impl Sink<L>) {
-        let bytes = blocks.sixteen(l, 16 + 16 * unit);
-        for k in 0..4 {
-            sink.put(0, k, field(l, bytes[k], 0, 2));
-            sink.put(1, k, field(l, bytes[k], 2, 2));
-            sink.put(2, k, field(l, bytes[k], 4, 2));
-            sink.put(3, k, field(l, bytes[k], 6, 2));
-        }
+    fn unit<L: Lanes>(l: L, block: Block<'_>, unit: usize, sink: &mut impl Sink<L>) {
+        each!(i in [0 1 2 3 4 5 6 7] {
+            let (at, from) = (16 + 32 * unit + 16 * (i % 2), 2 * (i / 2) as u32);
+            for k in 0..4 {
+                sink.put(i, k, kept(l, block.word(l, at + 4 * k), from, 2), from);
+            }
+        });
     }
-}
-
-/// Groups of sixteen bytes of four times two bits: 32 bytes hold eight groups, two side by side.
-pub(super) const fn quarter(unit: usize, i: usize) -> usize {
-    8 * (unit / 2) + 2 * i + unit % 2
 }

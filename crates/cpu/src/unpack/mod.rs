@@ -1,8 +1,8 @@
 //! File blocks of sixteen channels to panels.
 //!
 //! [`UNPACKERS`] is the one table; each type's unpacker is tested against its definition in `dewdrop_format`. They read
-//! some bytes of sixteen channels at once, still packed, with channels as lanes: transposed in registers from blocks in
-//! file order, or just loaded where [`crate::panels`] has rearranged them.
+//! words of sixteen channels, still packed, with channels as lanes, from a block that [`crate::panels`] has rearranged; blocks
+//! in file order are rearranged one by one before that.
 
 mod blocks;
 mod few;
@@ -17,16 +17,19 @@ use std::marker::PhantomData;
 use dewdrop_format::BlockType;
 
 pub(crate) use self::few::FewRows;
-pub(crate) use self::pairs::transpose_pairs;
+pub(crate) use self::pairs::{arrange_pairs, transpose_pairs};
 
-use self::blocks::{Blocks, FileBlocks, PanelBlocks};
+use self::blocks::{Block, Narrow, Room, rearrange};
+use crate::body::next::LINE;
 use crate::isa::Isa;
 use crate::lanes::{Bytes, Floats, Job, Lanes};
-use crate::panel::{CHANNELS, Form, PartMut, Range};
-use crate::panels::Narrow;
+use crate::panel::{CHANNELS, Form, PartMut};
 
 /// Writes the panel of some inputs of sixteen channels.
 pub(crate) type Unpack = fn(Isa, &Source<'_>, PartMut<'_>);
+
+/// Writes the blocks of sixteen channels in the order that [`crate::panels`] explains.
+pub(crate) type Arrange = fn(Isa, [&[u8]; CHANNELS], &mut [u8]);
 
 /// What a panel is unpacked from: whole blocks of sixteen channels.
 #[expect(
@@ -51,8 +54,7 @@ pub(crate) struct Unpacker {
     pub(crate) unpack: Unpack,
     /// Multiplies rearranged blocks with a tile of few rows.
     pub(crate) few: unsafe fn(Isa, FewRows<'_>),
-    /// Pieces of fewer than four bytes that it reads.
-    pub(crate) narrow: &'static [Narrow],
+    pub(crate) arrange: Arrange,
 }
 
 const UNPACKERS: &[(BlockType, Unpacker)] = &[
@@ -87,38 +89,32 @@ trait Packing {
     const FORM: Form;
     /// Pieces of a block that are not read as words of four bytes.
     const NARROW: &'static [Narrow];
-    /// Groups that are unpacked together, because they share bytes: at most [`MAX_UNIT`].
+    /// Groups of a stretch whose bits lie as in the next one: constants of the code that unpacks it.
     const UNIT: usize = 1;
-    /// Whether units hold groups in the order of the block.
-    const IN_ORDER: bool = true;
-
-    /// Index in the block of a unit's group.
-    #[inline(always)]
-    fn group(unit: usize, i: usize) -> usize {
-        unit * Self::UNIT + i
-    }
+    /// Units of a block.
+    const UNITS: usize = Self::LEN / Self::FORM.group / Self::UNIT;
+    /// Bytes of sixteen channels' unit, about.
+    const UNIT_BYTES: usize = CHANNELS * Self::BYTES / Self::UNITS;
 
     /// Scales of all groups, and minima if the form has them.
-    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], minima: &mut [Floats]);
+    fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], minima: &mut [Floats]);
 
     /// Integers of one unit's groups.
-    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, unit: usize, sink: &mut impl Sink<L>);
+    fn unit<L: Lanes>(l: L, block: Block<'_>, unit: usize, sink: &mut impl Sink<L>);
 }
 
 /// Takes what is unpacked.
 trait Sink<L: Lanes> {
-    /// Step `k`, four weights of each channel, of a unit's group `i`. Steps of a group come in order.
-    fn put(&mut self, i: usize, k: usize, weights: L::I);
+    /// Step `k` of a unit's group `i`: four weights of each channel, signed ones made [`Lanes::wide`], small ones times
+    /// `2^shift`, the same for all of the group, still within a byte. Groups and their steps come in order.
+    fn put(&mut self, i: usize, k: usize, weights: L::I, shift: u32);
 }
 
 /// Groups of a block, at most.
 const MAX_GROUPS: usize = 16;
 
-/// Groups of a unit, at most.
-const MAX_UNIT: usize = 4;
-
 const fn unpacker<P: Packing>() -> Unpacker {
-    Unpacker { form: P::FORM, unpack: unpack::<P>, few: few::multiply::<P>, narrow: P::NARROW }
+    Unpacker { form: P::FORM, unpack: unpack::<P>, few: few::multiply::<P>, arrange: arrange::<P> }
 }
 
 fn unpack<P: Packing>(isa: Isa, source: &Source<'_>, panel: PartMut<'_>) {
@@ -137,38 +133,35 @@ impl<P: Packing> Job for Span<'_, P> {
     #[inline(always)]
     fn run<L: Lanes>(mut self, l: L) {
         let n_blocks = self.panel.steps.len() / (P::LEN / 4);
-        match self.source {
-            Source::File { channels, soon } => {
-                for b in 0..n_blocks {
-                    let soon = soon.wrapping_add(b * CHANNELS * P::BYTES);
-                    let mut blocks = FileBlocks { channels: [&[]; CHANNELS], soon };
-                    for j in 0..CHANNELS {
-                        blocks.channels[j] = &channels[j][b * P::BYTES..][..P::BYTES];
+        let n = CHANNELS * P::BYTES;
+        let mut room = Room::EMPTY;
+        for b in 0..n_blocks {
+            let bytes = match self.source {
+                Source::Panels(bytes) => &bytes[b * n..][..n],
+                Source::File { channels, soon } => {
+                    for line in (0..n).step_by(LINE) {
+                        l.prefetch_far(soon.wrapping_add(b * n + line));
                     }
-                    self.block(l, &blocks, b);
+                    let room = room.of::<P>();
+                    rearrange::<L, P>(l, channels, b, room);
+                    room
                 }
-            }
-            Source::Panels(bytes) => {
-                for b in 0..n_blocks {
-                    let n = CHANNELS * P::BYTES;
-                    self.block(l, &PanelBlocks { bytes: &bytes[b * n..][..n], asks: false }, b);
-                }
-            }
+            };
+            self.block(l, Block(bytes), b);
         }
     }
 }
 
 impl<P: Packing> Span<'_, P> {
     #[inline(always)]
-    fn block<L: Lanes>(&mut self, l: L, blocks: &impl Blocks, b: usize) {
+    fn block<L: Lanes>(&mut self, l: L, block: Block<'_>, b: usize) {
         let (n_steps, n_groups) = (P::LEN / 4, P::LEN / P::FORM.group);
         let groups = b * n_groups..(b + 1) * n_groups;
         let minima = if P::FORM.minima { groups.clone() } else { 0..0 };
-        P::scales(l, blocks, &mut self.panel.scales[groups], &mut self.panel.minima[minima]);
+        P::scales(l, block, &mut self.panel.scales[groups], &mut self.panel.minima[minima]);
         let steps = &mut self.panel.steps[b * n_steps..][..n_steps];
-        for unit in 0..n_groups / P::UNIT {
-            blocks.ask(l, unit, n_groups / P::UNIT);
-            P::unit(l, blocks, unit, &mut Store { l, steps, unit, of: PhantomData::<P> });
+        for (unit, steps) in steps.chunks_exact_mut(P::UNIT * P::FORM.group / 4).enumerate() {
+            P::unit(l, block, unit, &mut Store { l, steps, of: PhantomData::<P> });
         }
     }
 }
@@ -176,21 +169,36 @@ impl<P: Packing> Span<'_, P> {
 /// Puts a unit's steps into a panel.
 struct Store<'a, L, P> {
     l: L,
-    /// Of a block.
     steps: &'a mut [Bytes],
-    unit: usize,
     of: PhantomData<P>,
 }
 
 impl<L: Lanes, P: Packing> Sink<L> for Store<'_, L, P> {
     #[inline(always)]
-    fn put(&mut self, i: usize, k: usize, weights: L::I) {
-        let step = P::group(self.unit, i) * (P::FORM.group / 4) + k;
-        let weights = match P::FORM.range {
-            Range::Signed => self.l.wide(weights),
-            Range::Small { .. } => weights,
-        };
-        self.l.store_bytes(weights, &mut self.steps[step].0);
+    fn put(&mut self, i: usize, k: usize, weights: L::I, shift: u32) {
+        let step = &mut self.steps[i * (P::FORM.group / 4) + k];
+        self.l.store_bytes(self.l.shr(weights, shift), &mut step.0);
+    }
+}
+
+fn arrange<P: Packing>(isa: Isa, channels: [&[u8]; CHANNELS], out: &mut [u8]) {
+    isa.run(Blocks { channels, out, of: PhantomData::<P> });
+}
+
+struct Blocks<'a, P> {
+    channels: [&'a [u8]; CHANNELS],
+    out: &'a mut [u8],
+    of: PhantomData<P>,
+}
+
+impl<P: Packing> Job for Blocks<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        for (b, out) in self.out.chunks_exact_mut(CHANNELS * P::BYTES).enumerate() {
+            rearrange::<L, P>(l, &self.channels, b, out);
+        }
     }
 }
 

@@ -1,27 +1,27 @@
 //! Pairs of bfloat16 inputs of sixteen channels, from a file's order.
 
-use super::blocks::{Blocks, FileBlocks};
+use super::blocks::sixteen;
+use crate::body::next::LINE;
 use crate::isa::Isa;
 use crate::lanes::{Job, Lanes};
 use crate::panel::CHANNELS;
-use crate::panels::drop_denormals;
 
 /// Bytes of a channel that are transposed at a time.
 const STEP: usize = 16;
 
-/// Writes sixteen channels, of as many bytes each, as pairs: `[n_pairs]`. As many bytes are asked for from `soon` on.
-pub(crate) fn transpose_pairs(
-    isa: Isa,
-    channels: [&[u8]; CHANNELS],
-    soon: *const u8,
-    to: &mut Vec<[u8; 64]>,
-) {
-    to.resize(channels[0].len().div_ceil(4), [0; 64]);
-    isa.run(Transpose { blocks: FileBlocks { channels, soon }, to });
+/// [`transpose_pairs`] as an [`super::Arrange`].
+pub(crate) fn arrange_pairs(isa: Isa, channels: [&[u8]; CHANNELS], out: &mut [u8]) {
+    transpose_pairs(isa, channels, std::ptr::null(), out.as_chunks_mut().0);
+}
+
+/// Writes sixteen channels as pairs, `[n_pairs]`, denormal values as zeros. As many bytes are asked for from `soon` on.
+pub(crate) fn transpose_pairs(isa: Isa, channels: [&[u8]; CHANNELS], soon: *const u8, to: &mut [[u8; 64]]) {
+    isa.run(Transpose { channels, soon, to });
 }
 
 struct Transpose<'a> {
-    blocks: FileBlocks<'a>,
+    channels: [&'a [u8]; CHANNELS],
+    soon: *const u8,
     to: &'a mut [[u8; 64]],
 }
 
@@ -30,13 +30,13 @@ impl Job for Transpose<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let n_bytes = self.blocks.channels[0].len();
+        let n_bytes = self.channels[0].len();
         let n_steps = n_bytes / STEP;
         let (steps, rest) = self.to.split_at_mut(STEP / 4 * n_steps);
         for (i, to) in steps.as_chunks_mut::<{ STEP / 4 }>().0.iter_mut().enumerate() {
-            self.blocks.ask(l, i, n_steps);
-            let words = self.blocks.sixteen(l, STEP * i);
+            let words = sixteen(l, &self.channels, STEP * i);
             for k in 0..STEP / 4 {
+                l.prefetch_far(self.soon.wrapping_add(LINE * (STEP / 4 * i + k)));
                 l.store_bytes(words[k], &mut to[k]);
                 drop_denormals(&mut to[k]);
             }
@@ -44,11 +44,20 @@ impl Job for Transpose<'_> {
         for (i, to) in rest.iter_mut().enumerate() {
             let at = STEP * n_steps + 4 * i;
             for (j, word) in to.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                let left = &self.blocks.channels[j][at..];
+                let left = &self.channels[j][at..];
                 *word = [0; 4];
                 word[..left.len().min(4)].copy_from_slice(&left[..left.len().min(4)]);
             }
             drop_denormals(to);
         }
+    }
+}
+
+/// Makes zeros of denormal bfloat16 values, which instructions differ about.
+#[inline(always)]
+fn drop_denormals(values: &mut [u8]) {
+    for value in values.as_chunks_mut::<2>().0 {
+        let bits = u16::from_le_bytes(*value);
+        *value = if bits & 0x7f80 == 0 { bits & 0x8000 } else { bits }.to_le_bytes();
     }
 }

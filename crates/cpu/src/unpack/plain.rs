@@ -1,12 +1,10 @@
 //! Types of 32 weights with one scale.
 
-use super::blocks::Blocks;
+use super::blocks::{Block, Narrow};
 use super::lanes::{field, fifth_bits, put_floats};
 use super::{Packing, Sink};
-use crate::lanes::Floats;
-use crate::lanes::Lanes;
+use crate::lanes::{Floats, Lanes};
 use crate::panel::{Form, Range};
-use crate::panels::Narrow;
 
 /// One half before all else, or two.
 const HALF: &[Narrow] = &[Narrow { at: 0, len: 2 }];
@@ -20,12 +18,12 @@ const fn small(bias: i32, steps: usize, minima: bool) -> Form {
 
 /// Sixteen bytes of nibbles: the low ones are the first half of a block, the high ones the second.
 #[inline(always)]
-fn nibbles<L: Lanes>(l: L, blocks: &impl Blocks, at: usize) -> [L::I; 8] {
+pub(super) fn nibbles<L: Lanes>(l: L, block: Block<'_>, at: usize) -> [L::I; 8] {
     let mut codes = [l.splat_int(0); 8];
-    let bytes = blocks.sixteen(l, at);
     for k in 0..4 {
-        codes[k] = field(l, bytes[k], 0, 4);
-        codes[4 + k] = field(l, bytes[k], 4, 4);
+        let bytes = block.word(l, at + 4 * k);
+        codes[k] = field(l, bytes, 0, 4);
+        codes[4 + k] = field(l, bytes, 4, 4);
     }
     codes
 }
@@ -40,17 +38,14 @@ impl Packing for Q8_0 {
     const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], _minima: &mut [Floats]) {
-        put_floats(l, blocks.half(l, 0), &mut scales[0]);
+    fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
+        put_floats(l, block.half(l, 0), &mut scales[0]);
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
-        for half in 0..2 {
-            let bytes = blocks.sixteen(l, 2 + 16 * half);
-            for k in 0..4 {
-                sink.put(0, 4 * half + k, bytes[k]);
-            }
+    fn unit<L: Lanes>(l: L, block: Block<'_>, _unit: usize, sink: &mut impl Sink<L>) {
+        for k in 0..8 {
+            sink.put(0, k, l.wide(block.word(l, 2 + 4 * k)), 0);
         }
     }
 }
@@ -65,15 +60,15 @@ impl Packing for Q4_0 {
     const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], _minima: &mut [Floats]) {
-        put_floats(l, blocks.half(l, 0), &mut scales[0]);
+    fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
+        put_floats(l, block.half(l, 0), &mut scales[0]);
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
-        let codes = nibbles(l, blocks, 2);
+    fn unit<L: Lanes>(l: L, block: Block<'_>, _unit: usize, sink: &mut impl Sink<L>) {
+        let codes = nibbles(l, block, 2);
         for k in 0..8 {
-            sink.put(0, k, codes[k]);
+            sink.put(0, k, codes[k], 0);
         }
     }
 }
@@ -88,16 +83,16 @@ impl Packing for Q4_1 {
     const NARROW: &'static [Narrow] = HALVES;
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], minima: &mut [Floats]) {
-        put_floats(l, blocks.half(l, 0), &mut scales[0]);
-        put_floats(l, blocks.half(l, 2), &mut minima[0]);
+    fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], minima: &mut [Floats]) {
+        put_floats(l, block.half(l, 0), &mut scales[0]);
+        put_floats(l, block.half(l, 2), &mut minima[0]);
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
-        let codes = nibbles(l, blocks, 4);
+    fn unit<L: Lanes>(l: L, block: Block<'_>, _unit: usize, sink: &mut impl Sink<L>) {
+        let codes = nibbles(l, block, 4);
         for k in 0..8 {
-            sink.put(0, k, codes[k]);
+            sink.put(0, k, codes[k], 0);
         }
     }
 }
@@ -112,13 +107,13 @@ impl Packing for Q5_0 {
     const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], _minima: &mut [Floats]) {
-        put_floats(l, blocks.half(l, 0), &mut scales[0]);
+    fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
+        put_floats(l, block.half(l, 0), &mut scales[0]);
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
-        five_bits(l, blocks.word(l, 2), nibbles(l, blocks, 6), sink);
+    fn unit<L: Lanes>(l: L, block: Block<'_>, _unit: usize, sink: &mut impl Sink<L>) {
+        five_bits(l, block.word(l, 2), nibbles(l, block, 6), sink);
     }
 }
 
@@ -132,14 +127,14 @@ impl Packing for Q5_1 {
     const NARROW: &'static [Narrow] = HALVES;
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], minima: &mut [Floats]) {
-        put_floats(l, blocks.half(l, 0), &mut scales[0]);
-        put_floats(l, blocks.half(l, 2), &mut minima[0]);
+    fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], minima: &mut [Floats]) {
+        put_floats(l, block.half(l, 0), &mut scales[0]);
+        put_floats(l, block.half(l, 2), &mut minima[0]);
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
-        five_bits(l, blocks.word(l, 4), nibbles(l, blocks, 8), sink);
+    fn unit<L: Lanes>(l: L, block: Block<'_>, _unit: usize, sink: &mut impl Sink<L>) {
+        five_bits(l, block.word(l, 4), nibbles(l, block, 8), sink);
     }
 }
 
@@ -147,7 +142,7 @@ impl Packing for Q5_1 {
 #[inline(always)]
 fn five_bits<L: Lanes>(l: L, high: L::I, low: [L::I; 8], sink: &mut impl Sink<L>) {
     for k in 0..8 {
-        sink.put(0, k, l.or(low[k], fifth_bits(l, high, 4 * k as u32)));
+        sink.put(0, k, l.or(low[k], fifth_bits(l, high, 4 * k as u32)), 0);
     }
 }
 
@@ -164,15 +159,15 @@ impl Packing for Iq4Nl {
     const NARROW: &'static [Narrow] = HALF;
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], _minima: &mut [Floats]) {
-        put_floats(l, blocks.half(l, 0), &mut scales[0]);
+    fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
+        put_floats(l, block.half(l, 0), &mut scales[0]);
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
-        let codes = nibbles(l, blocks, 2);
+    fn unit<L: Lanes>(l: L, block: Block<'_>, _unit: usize, sink: &mut impl Sink<L>) {
+        let codes = nibbles(l, block, 2);
         for k in 0..8 {
-            sink.put(0, k, l.look_up(&IQ4, codes[k]));
+            sink.put(0, k, l.wide_look_up(&IQ4, codes[k]), 0);
         }
     }
 }
@@ -191,9 +186,9 @@ impl Packing for Mxfp4 {
     const NARROW: &'static [Narrow] = &[Narrow { at: 0, len: 1 }];
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, blocks: &impl Blocks, scales: &mut [Floats], _minima: &mut [Floats]) {
+    fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
         // The exponent is moved into place as e - 1; the two that this is too small for are subnormal, one bit each.
-        let e = blocks.byte(l, 0);
+        let e = block.byte(l, 0);
         let normal = l.shl(l.sub_int(e, l.splat_int(1)), 23);
         let subnormal = l.shl(l.add_int(e, l.splat_int(1)), 21);
         let is_subnormal = l.less(l.to_float(e), l.splat(2.0));
@@ -201,10 +196,10 @@ impl Packing for Mxfp4 {
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, blocks: &impl Blocks, _unit: usize, sink: &mut impl Sink<L>) {
-        let codes = nibbles(l, blocks, 1);
+    fn unit<L: Lanes>(l: L, block: Block<'_>, _unit: usize, sink: &mut impl Sink<L>) {
+        let codes = nibbles(l, block, 1);
         for k in 0..8 {
-            sink.put(0, k, l.look_up(&E2M1, codes[k]));
+            sink.put(0, k, l.look_up(&E2M1, codes[k]), 0);
         }
     }
 }

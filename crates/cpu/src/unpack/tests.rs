@@ -3,8 +3,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::panel::{Panel, Range};
-use crate::panels;
-use crate::pool::Pool;
 
 /// Weights and scales as numbers: `[n_inputs][16]`, `[n_groups][16]` twice.
 fn content(isa: Isa, form: Form, panel: &Panel, n: usize) -> (Vec<i32>, Vec<u32>) {
@@ -53,17 +51,15 @@ proptest! {
     /// Any bytes are valid blocks; NaN scales too, whose bits are then all the same kind of NaN.
     #[test]
     fn unpackers_agree_with_the_definition(random in prop::collection::vec(any::<u8>(), 16 * 2 * 210)) {
-        let mut pool = Pool::new(1).unwrap();
         for block in BLOCK_TYPES.iter().filter(|block| block.integers.is_some()) {
             let (n, n_bytes) = (2 * block.len, 2 * block.bytes);
             let file = &random[..CHANNELS * n_bytes];
             let channels = std::array::from_fn(|j| &file[j * n_bytes..][..n_bytes]);
             let want = definition(block, channels);
             let unpacker = Unpacker::of(block.block_type).expect("integers");
-            let mut arranged = vec![0; panels::bytes(block.block_type, CHANNELS, n)];
-            let pieces = panels::Pieces::of(block.block_type, n).expect("a quantized type");
-            panels::rearrange(&mut pool, pieces, block.block_type, file, n, &mut arranged);
             for isa in Isa::available() {
+                let mut arranged = vec![0; file.len()];
+                (unpacker.arrange)(isa, channels, &mut arranged);
                 for source in [Source::File { channels, soon: std::ptr::null() }, Source::Panels(&arranged)] {
                     let mut got = Box::<Panel>::default();
                     (unpacker.unpack)(isa, &source, got.part_mut(unpacker.form, n));
