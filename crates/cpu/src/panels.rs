@@ -59,7 +59,8 @@ pub(crate) fn rearrange(
     let out = Disjoint::new(out);
     pool.run(n_out.div_ceil(CHANNELS), &|_, tile| {
         // Channels beyond the last repeat it; their values go nowhere.
-        let channel = |j: usize| &file[(tile * CHANNELS + j).min(n_out - 1) * channel_bytes..][..channel_bytes];
+        let channel =
+            |j: usize| &file[(tile * CHANNELS + j).min(n_out - 1) * channel_bytes..][..channel_bytes];
         // SAFETY: a tile's bytes are its task's alone.
         let out = unsafe { out.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
         arrange(isa, std::array::from_fn(channel), out);

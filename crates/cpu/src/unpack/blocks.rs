@@ -64,12 +64,7 @@ impl Block<'_> {
 
 /// Rearranges block `b` of sixteen channels.
 #[inline(always)]
-pub(super) fn rearrange<L: Lanes, P: Packing>(
-    l: L,
-    channels: &[&[u8]; CHANNELS],
-    b: usize,
-    out: &mut [u8],
-) {
+pub(super) fn rearrange<L: Lanes, P: Packing>(l: L, channels: &[&[u8]; CHANNELS], b: usize, out: &mut [u8]) {
     let mut block: [&[u8]; CHANNELS] = [&[]; CHANNELS];
     for j in 0..CHANNELS {
         block[j] = &channels[j][b * P::BYTES..][..P::BYTES];

@@ -64,7 +64,7 @@ impl Packing for Q5K {
     const BYTES: usize = 176;
     const FORM: Form = Form { group: 32, minima: true, range: Range::Small { bias: 0, steps: 4 } };
     const NARROW: &'static [Narrow] = &[];
-    const UNIT: usize = 8;
+    const UNIT: usize = 2;
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], minima: &mut [Floats]) {
@@ -72,12 +72,12 @@ impl Packing for Q5K {
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, block: Block<'_>, _unit: usize, sink: &mut impl Sink<L>) {
-        each!(i in [0 1 2 3 4 5 6 7] {
+    fn unit<L: Lanes>(l: L, block: Block<'_>, unit: usize, sink: &mut impl Sink<L>) {
+        each!(i in [0 1] {
             for k in 0..8 {
-                let low = field(l, block.word(l, 48 + 32 * (i / 2) + 4 * k), 4 * (i % 2) as u32, 4);
-                let fifth = moved(l, block.word(l, 16 + 4 * k), i as u32, 1, 4);
-                sink.put(i, k, l.or(low, fifth), 0);
+                let low = field(l, block.word(l, 48 + 32 * unit + 4 * k), 4 * i as u32, 4);
+                let fifths = l.shr(block.word(l, 16 + 4 * k), 2 * unit as u32);
+                sink.put(i, k, l.or(low, moved(l, fifths, i as u32, 1, 4)), 0);
             }
         });
     }
