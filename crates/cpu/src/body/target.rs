@@ -12,7 +12,7 @@ use crate::panel::CHANNELS;
 pub(crate) struct Target<'a> {
     pub(crate) out: Disjoint<'a, f32>,
     pub(crate) n_out: usize,
-    /// The first of this product's channels, and their number: at most sixteen.
+    /// The first of this product's channels, and their number: at most sixteen for what computes them side by side.
     pub(crate) channel: usize,
     pub(crate) n_channels: usize,
     /// Whether there are no values of earlier spans to add to.
@@ -31,6 +31,19 @@ pub(crate) struct End<'a> {
 }
 
 impl Target<'_> {
+    /// That of the `i`-th sixteen channels.
+    #[inline(always)]
+    pub(crate) fn sixteen(self, i: usize) -> Self {
+        let n_channels = CHANNELS.min(self.n_channels - i * CHANNELS);
+        Target { channel: self.channel + i * CHANNELS, n_channels, ..self }
+    }
+
+    /// That of some spans, of a product's first ones, its last ones, or others.
+    #[inline(always)]
+    pub(crate) fn part(self, is_first: bool, is_last: bool) -> Self {
+        Target { first: is_first, end: self.end.filter(|_| is_last), ..self }
+    }
+
     /// A row's value of the spans before these; none if these are the first. Spans are added one by one, so values start
     /// from it.
     ///

@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
 use dewdrop_backend::Register;
 use dewdrop_format::BlockType;
@@ -27,7 +27,7 @@ use crate::panel::{CHANNELS, MAX_INPUTS, Panel, SPAN};
 use crate::pass::Pass;
 use crate::pool::Pool;
 use crate::rows::{Kind, Rows};
-use crate::unpack::{FewRows, Source, Unpacker, transpose_pairs};
+use crate::unpack::{Arrange, FewRows, Unpacker, arrange_pairs};
 
 /// Bytes of weights of a task, about: long enough to make starting it cheap, short enough to share out evenly.
 const TASK_BYTES: usize = 512 << 10;
@@ -72,8 +72,8 @@ impl Pass {
 /// What a worker unpacks into.
 #[derive(Default)]
 pub(crate) struct Scratch {
+    arranged: Vec<u8>,
     panel: Box<Panel>,
-    pairs: Vec<[u8; 64]>,
     floats: Buffer,
 }
 
@@ -133,152 +133,101 @@ impl Multiply<'_> {
     /// No other task computes these tiles, and nobody uses their columns of `out`.
     unsafe fn tiles(&self, tiles: Range<usize>, scratch: &Mutex<Scratch>) {
         let n = self.tile_channels();
-        let scratch = || scratch.try_lock().expect("a worker's scratch is its own");
-        let n_out = self.matrix.n_out;
-        let channels = |tiles: Range<usize>| tiles.start * n..n_out.min(tiles.end * n);
-        // SAFETY: by the caller.
-        unsafe {
-            match self.rows {
-                Rows::Integers(x) if self.matrix.layout == Layout::Panels && x.are_few() => {
-                    self.few_rows(channels(tiles), x);
-                }
-                Rows::Integers(x) => {
-                    let mut scratch = scratch();
-                    tiles.for_each(|tile| self.integer_tile(channels(tile..tile + 1), x, &mut scratch));
-                }
-                Rows::Pairs(x) => {
-                    tiles.for_each(|tile| self.pair_tile(channels(tile..tile + 1), x, &scratch))
-                }
-                Rows::Floats(x) => {
-                    let mut scratch = scratch();
-                    tiles.for_each(|tile| self.float_tile(channels(tile..tile + 1), x, &mut scratch));
+        let mut scratch = scratch.try_lock().expect("a worker's scratch is its own");
+        // Few rows go on from tile to tile of rearranged channels.
+        let step = match self.rows {
+            Rows::Integers(x) if x.are_few() && self.matrix.layout == Layout::Panels => tiles.len(),
+            _ => 1,
+        };
+        for tile in tiles.step_by(step) {
+            let channels = tile * n..self.matrix.n_out.min((tile + step) * n);
+            // SAFETY: by the caller.
+            unsafe {
+                match self.rows {
+                    Rows::Integers(x) => self.integer_tile(channels, x, &mut scratch),
+                    Rows::Pairs(x) => self.pair_tile(channels, x, &mut scratch),
+                    Rows::Floats(x) => self.float_tile(channels, x, &mut scratch),
                 }
             }
         }
     }
 
-    /// How the matrix's integers are read; `x` has as many inputs as it.
-    fn unpacker(&self, x: &Activations) -> &'static Unpacker {
-        assert_eq!(x.n_in(), self.matrix.n_in, "inputs of a matrix");
-        Unpacker::of(self.matrix.block_type).expect("a quantized type")
+    /// Where the channels' values go.
+    fn target(&self, channels: &Range<usize>) -> Target<'_> {
+        Target {
+            out: self.out,
+            n_out: self.matrix.n_out,
+            channel: channels.start,
+            n_channels: channels.len(),
+            first: true,
+            end: Some(self.end),
+        }
     }
 
-    /// Few rows, multiplied as the weights are unpacked: for a second tile once more, from the second cache.
-    ///
-    /// # Safety
-    /// These columns of `out` are the present task's alone.
-    unsafe fn few_rows(&self, channels: Range<usize>, x: &Activations) {
-        let &Matrix { block_type, n_in, n_out, ref blocks, .. } = self.matrix;
-        let channel_bytes = block_type.bytes_for(n_in);
-        let bytes = &blocks[channels.start * channel_bytes..];
-        let bytes = &bytes[..channels.len().next_multiple_of(CHANNELS) * channel_bytes];
-        for tile in 0..x.tiling().n_tiles() {
-            let channels = channels.clone();
-            let rows = FewRows { bytes, x, tile, channels, out: self.out, n_out, end: self.end };
-            // SAFETY: by the caller.
-            unsafe { (self.unpacker(x).few)(self.isa, rows) };
+    /// The channels' blocks, rearranged: where they lie, or, of up to sixteen, in `room`.
+    fn arranged<'s>(&'s self, arrange: Arrange, channels: &Range<usize>, room: &'s mut Vec<u8>) -> &'s [u8] {
+        let Matrix { block_type, n_in, layout, blocks, .. } = self.matrix;
+        let channel_bytes = block_type.bytes_for(*n_in);
+        if *layout == Layout::Panels {
+            let n_channels = channels.len().next_multiple_of(CHANNELS);
+            return &blocks[channels.start * channel_bytes..][..n_channels * channel_bytes];
         }
+        // A lone last one of two inputs takes the room of both.
+        room.resize(CHANNELS * channel_bytes.next_multiple_of(4), 0);
+        // Channels beyond the last repeat it; their values go nowhere.
+        let channel = |j: usize| (channels.start + j).min(channels.end - 1) * channel_bytes;
+        let file = std::array::from_fn(|j| &blocks[channel(j)..][..channel_bytes]);
+        let soon = blocks.as_ptr().wrapping_add((channels.start + CHANNELS) * channel_bytes);
+        arrange(self.isa, file, Some(soon), room);
+        room
     }
 
     /// # Safety
     /// These columns of `out` are the present task's alone.
     unsafe fn integer_tile(&self, channels: Range<usize>, x: &Activations, scratch: &mut Scratch) {
-        let &Matrix { n_in, n_out, .. } = self.matrix;
-        let unpacker = self.unpacker(x);
+        let &Matrix { block_type, n_in, layout, .. } = self.matrix;
+        assert_eq!(x.n_in(), n_in, "inputs of a matrix");
+        let unpacker = Unpacker::of(block_type).expect("a quantized type");
+        let bytes = self.arranged(unpacker.arrange, &channels, &mut scratch.arranged);
+        let target = self.target(&channels);
+        if x.are_few() {
+            // Multiplied as they are unpacked: for a second tile of rows once more, from the cache.
+            for tile in 0..x.tiling().n_tiles() {
+                let room = scratch.panel.part_mut(unpacker.form, block_type.block().len);
+                // SAFETY: by the caller.
+                unsafe { (unpacker.few)(self.isa, FewRows { bytes, x, tile, target, room }) };
+            }
+            return;
+        }
         for first in (0..n_in).step_by(MAX_INPUTS) {
             let n = MAX_INPUTS.min(n_in - first);
-            let target = Target {
-                out: self.out,
-                n_out,
-                channel: channels.start,
-                n_channels: channels.len(),
-                first: first == 0,
-                end: (first + n == n_in).then_some(self.end),
-            };
-            // SAFETY: by the caller.
-            unsafe { self.rows(unpacker, x, first, n, target, &mut scratch.panel) };
-        }
-    }
-
-    /// Some inputs of all rows, multiplied with weights that are unpacked first.
-    ///
-    /// # Safety
-    /// The target's columns are the present task's alone.
-    unsafe fn rows(
-        &self,
-        unpacker: &Unpacker,
-        x: &Activations,
-        first: usize,
-        n: usize,
-        target: Target<'_>,
-        panel: &mut Panel,
-    ) {
-        let form = unpacker.form;
-        let source = self.source(target.channel..target.channel + target.n_channels, first, n);
-        let next = match source {
+            let at = |input| CHANNELS * block_type.bytes_for(input);
+            let bytes = &bytes[at(first)..at(first + n)];
             // What follows in memory is used next, but for a tile's last span.
-            Source::Panels(bytes) => {
-                Next::new(bytes.as_ptr_range().end, bytes.len(), x.tiling().n_tiles() * asks(n / form.group))
-            }
-            Source::File { .. } => Next::NOTHING,
-        };
-        (unpacker.unpack)(self.isa, &source, panel.part_mut(form, n));
-        // SAFETY: by the caller.
-        unsafe { product(self.isa, form, panel.part(form, n), x, first, target, next) };
-    }
-
-    /// The rearranged blocks of `n` inputs from `first` on.
-    fn panel(&self, channel: usize, first: usize, n: usize) -> &[u8] {
-        let Matrix { block_type, n_in, blocks, .. } = self.matrix;
-        let at = channel * block_type.bytes_for(*n_in) + CHANNELS * block_type.bytes_for(first);
-        &blocks[at..][..CHANNELS * block_type.bytes_for(n)]
-    }
-
-    /// The blocks of `n` inputs from `first` on.
-    fn source(&self, channels: Range<usize>, first: usize, n: usize) -> Source<'_> {
-        let Matrix { block_type, n_in, layout, blocks, .. } = self.matrix;
-        match layout {
-            Layout::Panels => Source::Panels(self.panel(channels.start, first, n)),
-            Layout::File => {
-                let (at, n, channel_bytes) =
-                    (block_type.bytes_for(first), block_type.bytes_for(n), block_type.bytes_for(*n_in));
-                // Channels beyond the last repeat it; their values go nowhere.
-                let channel = |j: usize| (channels.start + j).min(channels.end - 1) * channel_bytes;
-                // The next sixteen channels follow these in the file. Read in one stream while these are unpacked, a
-                // share with each span, they come faster than in the sixteen streams of their own unpacking.
-                let soon = channel_bytes * (channels.start + CHANNELS) + CHANNELS * at;
-                Source::File {
-                    channels: std::array::from_fn(|j| &blocks[channel(j) + at..][..n]),
-                    soon: blocks.as_ptr().wrapping_add(soon),
-                }
-            }
+            let next = match layout {
+                Layout::Panels => Next::new(
+                    bytes.as_ptr_range().end,
+                    bytes.len(),
+                    x.tiling().n_tiles() * asks(n / unpacker.form.group),
+                ),
+                Layout::File => Next::NOTHING,
+            };
+            let target = target.part(first == 0, first + n == n_in);
+            (unpacker.unpack)(self.isa, bytes, scratch.panel.part_mut(unpacker.form, n));
+            let panel = scratch.panel.part(unpacker.form, n);
+            // SAFETY: by the caller.
+            unsafe { product(self.isa, unpacker.form, panel, x, first, target, next) };
         }
     }
 
     /// # Safety
     /// These columns of `out` are the present task's alone.
-    unsafe fn pair_tile<'s>(
-        &self,
-        channels: Range<usize>,
-        x: &Pairs,
-        scratch: &impl Fn() -> MutexGuard<'s, Scratch>,
-    ) {
-        let &Matrix { n_in, n_out, .. } = self.matrix;
-        assert_eq!(x.n_in(), n_in, "inputs of a matrix");
-        let (channel, n_channels) = (channels.start, channels.len());
-        let target = Target { out: self.out, n_out, channel, n_channels, first: true, end: Some(self.end) };
+    unsafe fn pair_tile(&self, channels: Range<usize>, x: &Pairs, scratch: &mut Scratch) {
+        assert_eq!(x.n_in(), self.matrix.n_in, "inputs of a matrix");
+        let panel = self.arranged(arrange_pairs, &channels, &mut scratch.arranged);
+        let goes_on = self.matrix.layout == Layout::Panels;
         // SAFETY: by the caller.
-        unsafe {
-            match self.source(channels, 0, n_in) {
-                Source::Panels(panel) => pair_product(self.isa, panel.as_chunks().0, x, target, true),
-                Source::File { channels, soon } => {
-                    let pairs = &mut scratch().pairs;
-                    pairs.resize(n_in.div_ceil(2), [0; 64]);
-                    transpose_pairs(self.isa, channels, soon, pairs);
-                    pair_product(self.isa, pairs, x, target, false);
-                }
-            }
-        }
+        unsafe { pair_product(self.isa, panel.as_chunks().0, x, self.target(&channels), goes_on) };
     }
 
     /// # Safety

@@ -11,23 +11,6 @@ pub(super) struct Narrow {
     pub(super) len: usize,
 }
 
-/// Bytes of a block, at most.
-const MAX_BYTES: usize = 210;
-
-/// Room for any type's block of sixteen channels.
-#[repr(align(64))]
-pub(super) struct Room([u8; CHANNELS * MAX_BYTES]);
-
-impl Room {
-    pub(super) const EMPTY: Room = Room([0; CHANNELS * MAX_BYTES]);
-
-    /// That of a type.
-    #[inline(always)]
-    pub(super) fn of<P: Packing>(&mut self) -> &mut [u8] {
-        &mut self.0[..CHANNELS * P::BYTES]
-    }
-}
-
 /// A rearranged block: lanes are channels, byte `at` of all of them begins at `CHANNELS * at`.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a>(pub(super) &'a [u8]);

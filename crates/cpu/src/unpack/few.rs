@@ -3,33 +3,31 @@
 use std::marker::PhantomData;
 
 use super::blocks::Block;
-use super::{MAX_GROUPS, Packing, Sink};
+use super::{Packing, Sink};
 use crate::activations::{Activations, Tile};
 use crate::body::integer_product::four;
 use crate::body::next::{AHEAD, LINE};
-use crate::body::target::{End, Target};
-use crate::disjoint::Disjoint;
+use crate::body::target::Target;
 use crate::isa::Isa;
 use crate::lanes::{Floats, Job, Lanes};
-use crate::panel::{CHANNELS, Range, SPAN};
+use crate::panel::{CHANNELS, PartMut, Range, SPAN};
 
-/// Some channels, from a multiple of sixteen on, and a tile of rows.
+/// Some channels and a tile of rows.
 pub(crate) struct FewRows<'a> {
     /// Their rearranged blocks.
     pub(crate) bytes: &'a [u8],
     pub(crate) x: &'a Activations,
     pub(crate) tile: usize,
-    pub(crate) channels: std::ops::Range<usize>,
-    /// `[n_rows, n_out]`, of which the channels' columns are written.
-    pub(crate) out: Disjoint<'a, f32>,
-    pub(crate) n_out: usize,
-    pub(crate) end: End<'a>,
+    /// Where all their inputs' products go.
+    pub(crate) target: Target<'a>,
+    /// Room for the scales of a block.
+    pub(crate) room: PartMut<'a>,
 }
 
 /// Multiplies the channels with the rows.
 ///
 /// # Safety
-/// The channels' columns are the present task's alone.
+/// The target's columns are the present task's alone.
 pub(super) unsafe fn multiply<P: Packing>(isa: Isa, rows: FewRows<'_>) {
     match rows.x.tiling().width(rows.tile) {
         1 => isa.run(Multiply::<P, 1> { rows, of: PhantomData }),
@@ -50,47 +48,35 @@ impl<P: Packing, const ROWS: usize> Job for Multiply<'_, P, ROWS> {
     type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
+    fn run<L: Lanes>(mut self, l: L) {
         if ROWS > L::TILE_ROWS.min(L::FEW_ROWS) {
             unreachable!("{ROWS} rows, for which there are no registers");
         }
-        let mut groups = Groups::ZERO;
-        let FewRows { bytes, x, channels, .. } = &self.rows;
-        let channel_bytes = x.n_in() / P::LEN * P::BYTES;
-        for (first, bytes) in
-            channels.clone().step_by(CHANNELS).zip(bytes.chunks_exact(CHANNELS * channel_bytes))
-        {
-            self.tile(l, first, bytes, &mut groups);
+        let (n, channels) = (self.rows.x.n_in() / P::LEN * CHANNELS * P::BYTES, self.rows.target);
+        for (i, bytes) in self.rows.bytes.chunks_exact(n).enumerate() {
+            self.sixteen(l, bytes, channels.sixteen(i));
         }
     }
 }
 
 impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
-    /// Sixteen channels, or what is left of them from `first` on: span after span.
+    /// Sixteen channels, or what is left of them: span after span.
     #[inline(always)]
-    fn tile<L: Lanes>(&self, l: L, first: usize, bytes: &[u8], groups: &mut Groups) {
-        let FewRows { x, channels, out, n_out, end, .. } = &self.rows;
-        let n_blocks = x.n_in() / P::LEN;
-        for first_block in (0..n_blocks).step_by(SPAN / P::LEN) {
-            let end_block = n_blocks.min(first_block + SPAN / P::LEN);
-            let (first_input, n) = (first_block * P::LEN, (end_block - first_block) * P::LEN);
-            let tile = x.tile(self.rows.tile, first_input, n, P::FORM.group, P::FORM.range.bias::<L>());
-            let bytes = &bytes[first_block * CHANNELS * P::BYTES..end_block * CHANNELS * P::BYTES];
-            let inputs = Inputs::new(&tile);
+    fn sixteen<L: Lanes>(&mut self, l: L, bytes: &[u8], target: Target<'_>) {
+        let FewRows { x, tile, room, .. } = &mut self.rows;
+        let (n_blocks, rows) = (x.n_in() / P::LEN, x.tiling().rows(*tile));
+        for first in (0..n_blocks).step_by(SPAN / P::LEN) {
+            let end = n_blocks.min(first + SPAN / P::LEN);
+            let (first_input, n) = (first * P::LEN, (end - first) * P::LEN);
+            let inputs = x.tile(*tile, first_input, n, P::FORM.group, P::FORM.range.bias::<L>());
+            let inputs = Inputs::new(&inputs);
+            let bytes = &bytes[first * CHANNELS * P::BYTES..end * CHANNELS * P::BYTES];
             let mut acc = [l.splat(0.0); ROWS];
             for (b, bytes) in bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
                 let inputs = inputs.part::<L, P>(b, P::UNITS * P::UNIT);
-                acc = self.block(l, bytes, inputs, acc, groups);
+                acc = Self::block(l, bytes, inputs, acc, room);
             }
-            let target = Target {
-                out: *out,
-                n_out: *n_out,
-                channel: first,
-                n_channels: CHANNELS.min(channels.end - first),
-                first: first_block == 0,
-                end: (end_block == n_blocks).then_some(*end),
-            };
-            let rows = x.tiling().rows(self.rows.tile);
+            let target = target.part(first == 0, end == n_blocks);
             for r in 0..rows.len().min(ROWS) {
                 // SAFETY: the columns are this task's alone (`multiply`'s contract).
                 if let Some(before) = unsafe { target.before(l, rows.start + r) } {
@@ -140,37 +126,29 @@ impl<'a, const ROWS: usize> Inputs<'a, ROWS> {
     }
 }
 
-/// Scales and minima of a block's groups.
-struct Groups {
-    scales: [Floats; MAX_GROUPS],
-    minima: [Floats; MAX_GROUPS],
-}
-
-impl Groups {
-    const ZERO: Self = Groups { scales: [Floats::ZERO; MAX_GROUPS], minima: [Floats::ZERO; MAX_GROUPS] };
-}
-
 impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
     /// Takes the chains over a block's groups.
     #[inline(always)]
     fn block<L: Lanes>(
-        &self,
         l: L,
         bytes: &[u8],
         inputs: Inputs<'_, ROWS>,
         mut acc: [L::F; ROWS],
-        groups: &mut Groups,
+        room: &mut PartMut<'_>,
     ) -> [L::F; ROWS] {
-        P::scales(l, Block(bytes), &mut groups.scales, &mut groups.minima);
+        let n_groups = P::UNITS * P::UNIT;
+        let scales = &mut room.scales[..n_groups];
+        let minima = &mut room.minima[..if P::FORM.minima { n_groups } else { 0 }];
+        P::scales(l, Block(bytes), scales, minima);
         for unit in 0..P::UNITS {
-            let first = unit * P::UNIT;
+            let groups = unit * P::UNIT..(unit + 1) * P::UNIT;
             // All is looked up before anything is multiplied: a check of bounds after that would have compilers load
             // everything before it and multiply behind it.
             let mut dot = Dot::<L, P, ROWS> {
                 l,
                 x: inputs.part::<L, P>(unit, P::UNIT),
-                scales: &groups.scales[first..][..P::UNIT],
-                minima: &groups.minima[first..][..P::UNIT],
+                scales: &scales[groups.clone()],
+                minima: &minima[if P::FORM.minima { groups } else { 0..0 }],
                 ahead: bytes.as_ptr().wrapping_add(AHEAD + unit * P::UNIT_BYTES),
                 partial: [l.no_products(); ROWS],
                 sums: [l.splat_int(0); ROWS],
@@ -223,12 +201,13 @@ impl<L: Lanes, P: Packing, const ROWS: usize> Dot<'_, L, P, ROWS> {
     #[inline(always)]
     fn link(&mut self, i: usize, shift: u32) {
         let l = self.l;
-        let (scales, minima) = (l.load(&self.scales[i].0), l.load(&self.minima[i].0));
+        let scales = l.load(&self.scales[i].0);
         let x_scales = &self.x.scales[i * P::FORM.group / 32];
         for r in 0..ROWS {
             let sum = l.to_float(l.sar(self.sums[r], shift));
             self.acc[r] = l.fma(sum, l.mul(scales, l.splat(x_scales[r])), self.acc[r]);
             if P::FORM.minima {
+                let minima = l.load(&self.minima[i].0);
                 self.acc[r] = l.fma(minima, l.splat(self.x.scaled_sums[i][r]), self.acc[r]);
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! [`UNPACKERS`] is the one table; each type's unpacker is tested against its definition in `dewdrop_format`. They read
 //! words of sixteen channels, still packed, with channels as lanes, from a block that [`crate::panels`] has rearranged; blocks
-//! in file order are rearranged one by one before that.
+//! in file order are rearranged right before that.
 
 mod blocks;
 mod few;
@@ -17,42 +17,27 @@ use std::marker::PhantomData;
 use dewdrop_format::BlockType;
 
 pub(crate) use self::few::FewRows;
-pub(crate) use self::pairs::{arrange_pairs, transpose_pairs};
+pub(crate) use self::pairs::arrange_pairs;
 
-use self::blocks::{Block, Narrow, Room, rearrange};
+use self::blocks::{Block, Narrow, rearrange};
 use crate::body::next::LINE;
 use crate::isa::Isa;
 use crate::lanes::{Bytes, Floats, Job, Lanes};
 use crate::panel::{CHANNELS, Form, PartMut};
 
-/// Writes the panel of some inputs of sixteen channels.
-pub(crate) type Unpack = fn(Isa, &Source<'_>, PartMut<'_>);
+/// Writes the panel of some inputs of sixteen channels, from their rearranged blocks.
+pub(crate) type Unpack = fn(Isa, &[u8], PartMut<'_>);
 
-/// Writes the blocks of sixteen channels in the order that [`crate::panels`] explains.
-pub(crate) type Arrange = fn(Isa, [&[u8]; CHANNELS], &mut [u8]);
-
-/// What a panel is unpacked from: whole blocks of sixteen channels.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives on the stack while a panel is unpacked; a box would be made for each"
-)]
-pub(crate) enum Source<'a> {
-    /// In file order.
-    File {
-        channels: [&'a [u8]; CHANNELS],
-        /// Where as many bytes lie as all channels have here, which will be needed soon; any address will do.
-        soon: *const u8,
-    },
-    /// Rearranged.
-    Panels(&'a [u8]),
-}
+/// Writes the blocks of sixteen channels in the order that [`crate::panels`] explains. As many bytes are asked for from an
+/// address on, if they will be needed soon.
+pub(crate) type Arrange = fn(Isa, [&[u8]; CHANNELS], Option<*const u8>, &mut [u8]);
 
 /// How a block type becomes panels.
 #[derive(Clone, Copy)]
 pub(crate) struct Unpacker {
     pub(crate) form: Form,
     pub(crate) unpack: Unpack,
-    /// Multiplies rearranged blocks with a tile of few rows.
+    /// Multiplies sixteen channels' rearranged blocks with a tile of few rows.
     pub(crate) few: unsafe fn(Isa, FewRows<'_>),
     pub(crate) arrange: Arrange,
 }
@@ -110,19 +95,16 @@ trait Sink<L: Lanes> {
     fn put(&mut self, i: usize, k: usize, weights: L::I, shift: u32);
 }
 
-/// Groups of a block, at most.
-const MAX_GROUPS: usize = 16;
-
 const fn unpacker<P: Packing>() -> Unpacker {
     Unpacker { form: P::FORM, unpack: unpack::<P>, few: few::multiply::<P>, arrange: arrange::<P> }
 }
 
-fn unpack<P: Packing>(isa: Isa, source: &Source<'_>, panel: PartMut<'_>) {
-    isa.run(Span { source, panel, of: PhantomData::<P> });
+fn unpack<P: Packing>(isa: Isa, bytes: &[u8], panel: PartMut<'_>) {
+    isa.run(Span { bytes, panel, of: PhantomData::<P> });
 }
 
 struct Span<'a, P> {
-    source: &'a Source<'a>,
+    bytes: &'a [u8],
     panel: PartMut<'a>,
     of: PhantomData<P>,
 }
@@ -132,21 +114,7 @@ impl<P: Packing> Job for Span<'_, P> {
 
     #[inline(always)]
     fn run<L: Lanes>(mut self, l: L) {
-        let n_blocks = self.panel.steps.len() / (P::LEN / 4);
-        let n = CHANNELS * P::BYTES;
-        let mut room = Room::EMPTY;
-        for b in 0..n_blocks {
-            let bytes = match self.source {
-                Source::Panels(bytes) => &bytes[b * n..][..n],
-                Source::File { channels, soon } => {
-                    for line in (0..n).step_by(LINE) {
-                        l.prefetch_far(soon.wrapping_add(b * n + line));
-                    }
-                    let room = room.of::<P>();
-                    rearrange::<L, P>(l, channels, b, room);
-                    room
-                }
-            };
+        for (b, bytes) in self.bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
             self.block(l, Block(bytes), b);
         }
     }
@@ -181,12 +149,13 @@ impl<L: Lanes, P: Packing> Sink<L> for Store<'_, L, P> {
     }
 }
 
-fn arrange<P: Packing>(isa: Isa, channels: [&[u8]; CHANNELS], out: &mut [u8]) {
-    isa.run(Blocks { channels, out, of: PhantomData::<P> });
+fn arrange<P: Packing>(isa: Isa, channels: [&[u8]; CHANNELS], soon: Option<*const u8>, out: &mut [u8]) {
+    isa.run(Blocks { channels, soon, out, of: PhantomData::<P> });
 }
 
 struct Blocks<'a, P> {
     channels: [&'a [u8]; CHANNELS],
+    soon: Option<*const u8>,
     out: &'a mut [u8],
     of: PhantomData<P>,
 }
@@ -197,7 +166,19 @@ impl<P: Packing> Job for Blocks<'_, P> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         for (b, out) in self.out.chunks_exact_mut(CHANNELS * P::BYTES).enumerate() {
+            ask(l, self.soon, b * out.len(), out.len());
             rearrange::<L, P>(l, &self.channels, b, out);
+        }
+    }
+}
+
+/// Asks for `n` bytes that lie `at` bytes behind what will be needed soon. In one stream they come faster than in the sixteen
+/// of the channels.
+#[inline(always)]
+fn ask<L: Lanes>(l: L, soon: Option<*const u8>, at: usize, n: usize) {
+    if let Some(soon) = soon {
+        for line in (0..n).step_by(LINE) {
+            l.prefetch_far(soon.wrapping_add(at + line));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Pairs of bfloat16 inputs of sixteen channels, from a file's order.
 
+use super::ask;
 use super::blocks::sixteen;
-use crate::body::next::LINE;
 use crate::isa::Isa;
 use crate::lanes::{Job, Lanes};
 use crate::panel::CHANNELS;
@@ -9,23 +9,18 @@ use crate::panel::CHANNELS;
 /// Bytes of a channel that are transposed at a time.
 const STEP: usize = 16;
 
-/// [`transpose_pairs`] as an [`super::Arrange`].
-pub(crate) fn arrange_pairs(isa: Isa, channels: [&[u8]; CHANNELS], out: &mut [u8]) {
-    transpose_pairs(isa, channels, std::ptr::null(), out.as_chunks_mut().0);
+/// The [`Arrange`](super::Arrange) of bfloat16: `[n_pairs]` of two inputs of each channel, denormal values as zeros.
+pub(crate) fn arrange_pairs(isa: Isa, channels: [&[u8]; CHANNELS], soon: Option<*const u8>, out: &mut [u8]) {
+    isa.run(Pairs { channels, soon, to: out.as_chunks_mut().0 });
 }
 
-/// Writes sixteen channels as pairs, `[n_pairs]`, denormal values as zeros. As many bytes are asked for from `soon` on.
-pub(crate) fn transpose_pairs(isa: Isa, channels: [&[u8]; CHANNELS], soon: *const u8, to: &mut [[u8; 64]]) {
-    isa.run(Transpose { channels, soon, to });
-}
-
-struct Transpose<'a> {
+struct Pairs<'a> {
     channels: [&'a [u8]; CHANNELS],
-    soon: *const u8,
+    soon: Option<*const u8>,
     to: &'a mut [[u8; 64]],
 }
 
-impl Job for Transpose<'_> {
+impl Job for Pairs<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -34,9 +29,9 @@ impl Job for Transpose<'_> {
         let n_steps = n_bytes / STEP;
         let (steps, rest) = self.to.split_at_mut(STEP / 4 * n_steps);
         for (i, to) in steps.as_chunks_mut::<{ STEP / 4 }>().0.iter_mut().enumerate() {
+            ask(l, self.soon, to.as_flattened().len() * i, to.as_flattened().len());
             let words = sixteen(l, &self.channels, STEP * i);
             for k in 0..STEP / 4 {
-                l.prefetch_far(self.soon.wrapping_add(LINE * (STEP / 4 * i + k)));
                 l.store_bytes(words[k], &mut to[k]);
                 drop_denormals(&mut to[k]);
             }
