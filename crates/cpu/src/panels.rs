@@ -63,7 +63,7 @@ pub(crate) fn rearrange(
             |j: usize| &file[(tile * CHANNELS + j).min(n_out - 1) * channel_bytes..][..channel_bytes];
         // SAFETY: a tile's bytes are its task's alone.
         let out = unsafe { out.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
-        arrange(isa, std::array::from_fn(channel), None, out);
+        arrange(isa, std::array::from_fn(channel), out);
     });
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn rearrange_in_place(
         // SAFETY: a tile's bytes are its task's alone.
         let tile = unsafe { bytes.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
         let file = tile.to_vec();
-        arrange(isa, std::array::from_fn(|j| &file[j * channel_bytes..][..channel_bytes]), None, tile);
+        arrange(isa, std::array::from_fn(|j| &file[j * channel_bytes..][..channel_bytes]), tile);
     });
 }
 

@@ -22,9 +22,11 @@ struct PairProduct<'a> {
     x: &'a Pairs,
     target: Target<'a>,
     next: Next,
+    /// Whether a tile asks for what follows the panel, pair by pair.
+    asks: bool,
 }
 
-/// Multiplies a panel with all rows. What follows it in memory is used next if `goes_on`.
+/// Multiplies a panel with all rows. As many bytes from `soon` on are needed next; if there are none, those that follow.
 ///
 /// # Safety
 /// The target's columns are the present task's alone.
@@ -33,16 +35,15 @@ pub(crate) unsafe fn pair_product(
     panel: PairPanel<'_>,
     x: &Pairs,
     target: Target<'_>,
-    goes_on: bool,
+    soon: Option<*const u8>,
 ) {
-    let bytes = panel.as_flattened();
-    let next = match x.tiling().n_tiles() {
-        n_tiles if goes_on && n_tiles > 1 => {
-            Next::new(bytes.as_ptr_range().end, bytes.len(), n_tiles * panel.len().div_ceil(ASKING))
-        }
-        _ => Next::NOTHING,
+    let (bytes, n_tiles) = (panel.as_flattened(), x.tiling().n_tiles());
+    let asks = soon.is_none() && n_tiles == 1;
+    let next = match soon.unwrap_or(bytes.as_ptr_range().end) {
+        _ if asks => Next::NOTHING,
+        at => Next::new(at, bytes.len(), n_tiles * panel.len().div_ceil(ASKING)),
     };
-    isa.run_pairs(PairProduct { panel, x, target, next });
+    isa.run_pairs(PairProduct { panel, x, target, next, asks });
 }
 
 impl Job for PairProduct<'_> {
@@ -71,7 +72,7 @@ impl Tiled for PairProduct<'_> {
             for (panel, x) in panel.chunks(ASKING).zip(x.chunks(words * ASKING)) {
                 asks_left -= 1;
                 self.next.ask(l, asks_left);
-                acc = stretch(l, panel, x, acc, n_tiles == 1);
+                acc = stretch(l, panel, x, acc, self.asks);
             }
             for r in 0..ROWS {
                 let value = l.mul(acc[r], l.splat(scales[r]));

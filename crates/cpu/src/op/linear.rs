@@ -15,7 +15,7 @@ use crate::body::decode::decode;
 use crate::body::float_product::{FloatProduct, float_product};
 use crate::body::float_row::{BF16, F16, F32, FloatRow, Stored};
 use crate::body::integer_product::{asks, product};
-use crate::body::next::Next;
+use crate::body::next::{AHEAD, Next};
 use crate::body::pair_product::pair_product;
 use crate::body::target::{End, Target};
 use crate::buffer::Buffer;
@@ -177,25 +177,34 @@ impl Multiply<'_> {
         // Channels beyond the last repeat it; their values go nowhere.
         let channel = |j: usize| (channels.start + j).min(channels.end - 1) * channel_bytes;
         let file = std::array::from_fn(|j| &blocks[channel(j)..][..channel_bytes]);
-        let soon = blocks.as_ptr().wrapping_add((channels.start + CHANNELS) * channel_bytes);
-        arrange(self.isa, file, Some(soon), room);
+        arrange(self.isa, file, room);
         room
+    }
+
+    /// Where as many bytes lie in file order as up to sixteen channels take that will be needed after them. Read in one stream
+    /// while these are multiplied, they come faster than in sixteen while they are rearranged. None if the channels are
+    /// rearranged where they lie: then the next ones follow.
+    fn soon(&self, channels: &Range<usize>) -> Option<*const u8> {
+        let Matrix { block_type, n_in, layout, blocks, .. } = self.matrix;
+        let at = (channels.start + CHANNELS) * block_type.bytes_for(*n_in);
+        (*layout == Layout::File).then(|| blocks.as_ptr().wrapping_add(at))
     }
 
     /// # Safety
     /// These columns of `out` are the present task's alone.
     unsafe fn integer_tile(&self, channels: Range<usize>, x: &Activations, scratch: &mut Scratch) {
-        let &Matrix { block_type, n_in, layout, .. } = self.matrix;
+        let &Matrix { block_type, n_in, .. } = self.matrix;
         assert_eq!(x.n_in(), n_in, "inputs of a matrix");
         let unpacker = Unpacker::of(block_type).expect("a quantized type");
         let bytes = self.arranged(unpacker.arrange, &channels, &mut scratch.arranged);
-        let target = self.target(&channels);
+        let (target, soon) = (self.target(&channels), self.soon(&channels));
         if x.are_few() {
+            let ahead = soon.unwrap_or(bytes.as_ptr().wrapping_add(AHEAD));
             // Multiplied as they are unpacked: for a second tile of rows once more, from the cache.
             for tile in 0..x.tiling().n_tiles() {
                 let room = scratch.panel.part_mut(unpacker.form, block_type.block().len);
                 // SAFETY: by the caller.
-                unsafe { (unpacker.few)(self.isa, FewRows { bytes, x, tile, target, room }) };
+                unsafe { (unpacker.few)(self.isa, FewRows { bytes, ahead, x, tile, target, room }) };
             }
             return;
         }
@@ -204,14 +213,9 @@ impl Multiply<'_> {
             let at = |input| CHANNELS * block_type.bytes_for(input);
             let bytes = &bytes[at(first)..at(first + n)];
             // What follows in memory is used next, but for a tile's last span.
-            let next = match layout {
-                Layout::Panels => Next::new(
-                    bytes.as_ptr_range().end,
-                    bytes.len(),
-                    x.tiling().n_tiles() * asks(n / unpacker.form.group),
-                ),
-                Layout::File => Next::NOTHING,
-            };
+            let next = soon.map_or(bytes.as_ptr_range().end, |soon| soon.wrapping_add(at(first)));
+            let n_asks = x.tiling().n_tiles() * asks(n / unpacker.form.group);
+            let next = Next::new(next, bytes.len(), n_asks);
             let target = target.part(first == 0, first + n == n_in);
             (unpacker.unpack)(self.isa, bytes, scratch.panel.part_mut(unpacker.form, n));
             let panel = scratch.panel.part(unpacker.form, n);
@@ -225,9 +229,9 @@ impl Multiply<'_> {
     unsafe fn pair_tile(&self, channels: Range<usize>, x: &Pairs, scratch: &mut Scratch) {
         assert_eq!(x.n_in(), self.matrix.n_in, "inputs of a matrix");
         let panel = self.arranged(arrange_pairs, &channels, &mut scratch.arranged);
-        let goes_on = self.matrix.layout == Layout::Panels;
+        let (target, soon) = (self.target(&channels), self.soon(&channels));
         // SAFETY: by the caller.
-        unsafe { pair_product(self.isa, panel.as_chunks().0, x, self.target(&channels), goes_on) };
+        unsafe { pair_product(self.isa, panel.as_chunks().0, x, target, soon) };
     }
 
     /// # Safety

@@ -6,7 +6,7 @@ use super::blocks::Block;
 use super::{Packing, Sink};
 use crate::activations::{Activations, Tile};
 use crate::body::integer_product::four;
-use crate::body::next::{AHEAD, LINE};
+use crate::body::next::LINE;
 use crate::body::target::Target;
 use crate::isa::Isa;
 use crate::lanes::{Floats, Job, Lanes};
@@ -16,6 +16,8 @@ use crate::panel::{CHANNELS, PartMut, Range, SPAN};
 pub(crate) struct FewRows<'a> {
     /// Their rearranged blocks.
     pub(crate) bytes: &'a [u8],
+    /// Where as many lie that are needed a while after them.
+    pub(crate) ahead: *const u8,
     pub(crate) x: &'a Activations,
     pub(crate) tile: usize,
     /// Where all their inputs' products go.
@@ -63,18 +65,18 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
     /// Sixteen channels, or what is left of them: span after span.
     #[inline(always)]
     fn sixteen<L: Lanes>(&mut self, l: L, bytes: &[u8], target: Target<'_>) {
-        let FewRows { x, tile, room, .. } = &mut self.rows;
-        let (n_blocks, rows) = (x.n_in() / P::LEN, x.tiling().rows(*tile));
+        let (x, tile) = (self.rows.x, self.rows.tile);
+        let (n_blocks, rows) = (x.n_in() / P::LEN, x.tiling().rows(tile));
         for first in (0..n_blocks).step_by(SPAN / P::LEN) {
             let end = n_blocks.min(first + SPAN / P::LEN);
             let (first_input, n) = (first * P::LEN, (end - first) * P::LEN);
-            let inputs = x.tile(*tile, first_input, n, P::FORM.group, P::FORM.range.bias::<L>());
+            let inputs = x.tile(tile, first_input, n, P::FORM.group, P::FORM.range.bias::<L>());
             let inputs = Inputs::new(&inputs);
             let bytes = &bytes[first * CHANNELS * P::BYTES..end * CHANNELS * P::BYTES];
             let mut acc = [l.splat(0.0); ROWS];
             for (b, bytes) in bytes.chunks_exact(CHANNELS * P::BYTES).enumerate() {
                 let inputs = inputs.part::<L, P>(b, P::UNITS * P::UNIT);
-                acc = Self::block(l, bytes, inputs, acc, room);
+                acc = self.block(l, bytes, inputs, acc);
             }
             let target = target.part(first == 0, end == n_blocks);
             for r in 0..rows.len().min(ROWS) {
@@ -130,12 +132,13 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
     /// Takes the chains over a block's groups.
     #[inline(always)]
     fn block<L: Lanes>(
+        &mut self,
         l: L,
         bytes: &[u8],
         inputs: Inputs<'_, ROWS>,
         mut acc: [L::F; ROWS],
-        room: &mut PartMut<'_>,
     ) -> [L::F; ROWS] {
+        let FewRows { room, ahead, .. } = &mut self.rows;
         let n_groups = P::UNITS * P::UNIT;
         let scales = &mut room.scales[..n_groups];
         let minima = &mut room.minima[..if P::FORM.minima { n_groups } else { 0 }];
@@ -149,7 +152,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
                 x: inputs.part::<L, P>(unit, P::UNIT),
                 scales: &scales[groups.clone()],
                 minima: &minima[if P::FORM.minima { groups } else { 0..0 }],
-                ahead: bytes.as_ptr().wrapping_add(AHEAD + unit * P::UNIT_BYTES),
+                ahead: ahead.wrapping_add(unit * P::UNIT_BYTES),
                 partial: [l.no_products(); ROWS],
                 sums: [l.splat_int(0); ROWS],
                 acc,
@@ -158,6 +161,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
             P::unit(l, Block(bytes), unit, &mut dot);
             acc = dot.acc;
         }
+        *ahead = ahead.wrapping_add(bytes.len());
         acc
     }
 }

@@ -20,7 +20,6 @@ pub(crate) use self::few::FewRows;
 pub(crate) use self::pairs::arrange_pairs;
 
 use self::blocks::{Block, Narrow, rearrange};
-use crate::body::next::LINE;
 use crate::isa::Isa;
 use crate::lanes::{Bytes, Floats, Job, Lanes};
 use crate::panel::{CHANNELS, Form, PartMut};
@@ -28,9 +27,8 @@ use crate::panel::{CHANNELS, Form, PartMut};
 /// Writes the panel of some inputs of sixteen channels, from their rearranged blocks.
 pub(crate) type Unpack = fn(Isa, &[u8], PartMut<'_>);
 
-/// Writes the blocks of sixteen channels in the order that [`crate::panels`] explains. As many bytes are asked for from an
-/// address on, if they will be needed soon.
-pub(crate) type Arrange = fn(Isa, [&[u8]; CHANNELS], Option<*const u8>, &mut [u8]);
+/// Writes the blocks of sixteen channels in the order that [`crate::panels`] explains.
+pub(crate) type Arrange = fn(Isa, [&[u8]; CHANNELS], &mut [u8]);
 
 /// How a block type becomes panels.
 #[derive(Clone, Copy)]
@@ -149,13 +147,12 @@ impl<L: Lanes, P: Packing> Sink<L> for Store<'_, L, P> {
     }
 }
 
-fn arrange<P: Packing>(isa: Isa, channels: [&[u8]; CHANNELS], soon: Option<*const u8>, out: &mut [u8]) {
-    isa.run(Blocks { channels, soon, out, of: PhantomData::<P> });
+fn arrange<P: Packing>(isa: Isa, channels: [&[u8]; CHANNELS], out: &mut [u8]) {
+    isa.run(Blocks { channels, out, of: PhantomData::<P> });
 }
 
 struct Blocks<'a, P> {
     channels: [&'a [u8]; CHANNELS],
-    soon: Option<*const u8>,
     out: &'a mut [u8],
     of: PhantomData<P>,
 }
@@ -166,19 +163,7 @@ impl<P: Packing> Job for Blocks<'_, P> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         for (b, out) in self.out.chunks_exact_mut(CHANNELS * P::BYTES).enumerate() {
-            ask(l, self.soon, b * out.len(), out.len());
             rearrange::<L, P>(l, &self.channels, b, out);
-        }
-    }
-}
-
-/// Asks for `n` bytes that lie `at` bytes behind what will be needed soon. In one stream they come faster than in the sixteen
-/// of the channels.
-#[inline(always)]
-fn ask<L: Lanes>(l: L, soon: Option<*const u8>, at: usize, n: usize) {
-    if let Some(soon) = soon {
-        for line in (0..n).step_by(LINE) {
-            l.prefetch_far(soon.wrapping_add(at + line));
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Pairs of bfloat16 inputs of sixteen channels, from a file's order.
 
-use super::ask;
 use super::blocks::sixteen;
 use crate::isa::Isa;
 use crate::lanes::{Job, Lanes};
@@ -10,13 +9,12 @@ use crate::panel::CHANNELS;
 const STEP: usize = 16;
 
 /// The [`Arrange`](super::Arrange) of bfloat16: `[n_pairs]` of two inputs of each channel, denormal values as zeros.
-pub(crate) fn arrange_pairs(isa: Isa, channels: [&[u8]; CHANNELS], soon: Option<*const u8>, out: &mut [u8]) {
-    isa.run(Pairs { channels, soon, to: out.as_chunks_mut().0 });
+pub(crate) fn arrange_pairs(isa: Isa, channels: [&[u8]; CHANNELS], out: &mut [u8]) {
+    isa.run(Pairs { channels, to: out.as_chunks_mut().0 });
 }
 
 struct Pairs<'a> {
     channels: [&'a [u8]; CHANNELS],
-    soon: Option<*const u8>,
     to: &'a mut [[u8; 64]],
 }
 
@@ -29,7 +27,6 @@ impl Job for Pairs<'_> {
         let n_steps = n_bytes / STEP;
         let (steps, rest) = self.to.split_at_mut(STEP / 4 * n_steps);
         for (i, to) in steps.as_chunks_mut::<{ STEP / 4 }>().0.iter_mut().enumerate() {
-            ask(l, self.soon, to.as_flattened().len() * i, to.as_flattened().len());
             let words = sixteen(l, &self.channels, STEP * i);
             for k in 0..STEP / 4 {
                 l.store_bytes(words[k], &mut to[k]);

@@ -59,7 +59,7 @@ proptest! {
             let unpacker = Unpacker::of(block.block_type).expect("integers");
             for isa in Isa::available() {
                 let mut arranged = vec![0; file.len()];
-                (unpacker.arrange)(isa, channels, None, &mut arranged);
+                (unpacker.arrange)(isa, channels, &mut arranged);
                 let mut got = Box::<Panel>::default();
                 (unpacker.unpack)(isa, &arranged, got.part_mut(unpacker.form, n));
                 let got = content(isa, unpacker.form, &got, n);
