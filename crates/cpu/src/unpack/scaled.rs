@@ -48,7 +48,7 @@ impl Packing for Q3K {
     const BYTES: usize = 110;
     const FORM: Form = Form { group: 16, minima: false, range: Range::Small { bias: 4, steps: 4 } };
     const NARROW: &'static [Narrow] = &[Narrow { at: 108, len: 2 }];
-    const UNIT: usize = 16;
+    const UNIT: usize = 8;
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
@@ -67,17 +67,16 @@ impl Packing for Q3K {
     }
 
     #[inline(always)]
-    fn unit<L: Lanes>(l: L, block: Block<'_>, _unit: usize, sink: &mut impl Sink<L>) {
-        each!(i in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
-            let (half, third) = (i / 8, i as u32 / 2);
-            let from = 2 * (third % 4);
+    fn unit<L: Lanes>(l: L, block: Block<'_>, unit: usize, sink: &mut impl Sink<L>) {
+        each!(i in [0 1 2 3 4 5 6 7] {
+            let from = 2 * (i / 2) as u32;
             // There would be no bit above the last two.
             let shift = if from < 6 { from } else { 0 };
             for k in 0..4 {
-                let low = block.word(l, 32 + 32 * half + 16 * (i % 2) + 4 * k);
-                let thirds = block.word(l, 16 * (i % 2) + 4 * k);
-                let thirds = moved(l, thirds, third, 1, shift + 2);
-                sink.put(i, k, l.or(moved(l, low, from, 2, shift), thirds), shift);
+                let low = block.word(l, 32 + 32 * unit + 16 * (i % 2) + 4 * k);
+                let thirds = l.shr(block.word(l, 16 * (i % 2) + 4 * k), 4 * unit as u32);
+                let third = moved(l, thirds, i as u32 / 2, 1, shift + 2);
+                sink.put(i, k, l.or(moved(l, low, from, 2, shift), third), shift);
             }
         });
     }
