@@ -35,7 +35,7 @@ pub(crate) type Arrange = fn(Isa, [&[u8]; CHANNELS], &mut [u8]);
 pub(crate) struct Unpacker {
     pub(crate) form: Form,
     pub(crate) unpack: Unpack,
-    /// Multiplies sixteen channels' rearranged blocks with a tile of few rows.
+    /// Multiplies channels' rearranged blocks with a tile of few rows.
     pub(crate) few: unsafe fn(Isa, FewRows<'_>),
     pub(crate) arrange: Arrange,
 }
