@@ -135,7 +135,7 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// [`Lanes::look_up`], made [`Lanes::wide`].
     #[inline(always)]
     fn wide_look_up(self, table: &[i8; 16], x: Self::I) -> Self::I {
-        self.look_up(table, x)
+        self.wide(self.look_up(table, x))
     }
     /// Adds to lane j the products of two bfloat16 weights, the upper one's first, each by a fused multiply-add. Activations
     /// are both in the first word, if [`Lanes::PAIRED`], else as two floats, the upper one first. No weight and no sum is

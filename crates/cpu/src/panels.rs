@@ -46,6 +46,13 @@ pub(crate) fn memory(len: usize) -> std::io::Result<MmapMut> {
     Ok(memory)
 }
 
+/// Sixteen channels in file order, of so many bytes each, from `first` on. Beyond the last they repeat it; those values go
+/// nowhere.
+pub(crate) fn sixteen(file: &[u8], channel_bytes: usize, first: usize) -> [&[u8]; CHANNELS] {
+    let last = file.len() / channel_bytes - 1;
+    std::array::from_fn(|j| &file[(first + j).min(last) * channel_bytes..][..channel_bytes])
+}
+
 /// Rearranges a matrix in file order, of channels of so many bytes, to `out`.
 pub(crate) fn rearrange(
     pool: &mut Pool,
@@ -58,12 +65,9 @@ pub(crate) fn rearrange(
     let (n_out, tile_bytes) = (file.len() / channel_bytes, CHANNELS * channel_bytes);
     let out = Disjoint::new(out);
     pool.run(n_out.div_ceil(CHANNELS), &|_, tile| {
-        // Channels beyond the last repeat it; their values go nowhere.
-        let channel =
-            |j: usize| &file[(tile * CHANNELS + j).min(n_out - 1) * channel_bytes..][..channel_bytes];
         // SAFETY: a tile's bytes are its task's alone.
         let out = unsafe { out.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
-        arrange(isa, std::array::from_fn(channel), out);
+        arrange(isa, sixteen(file, channel_bytes, tile * CHANNELS), out);
     });
 }
 
@@ -87,7 +91,7 @@ pub(crate) fn rearrange_in_place(
         // SAFETY: a tile's bytes are its task's alone.
         let tile = unsafe { bytes.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
         let file = tile.to_vec();
-        arrange(isa, std::array::from_fn(|j| &file[j * channel_bytes..][..channel_bytes]), tile);
+        arrange(isa, sixteen(&file, channel_bytes, 0), tile);
     });
 }
 

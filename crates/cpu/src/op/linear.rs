@@ -24,6 +24,7 @@ use crate::isa::Isa;
 use crate::loaded::{Layout, Matrix};
 use crate::pairs::Pairs;
 use crate::panel::{CHANNELS, MAX_INPUTS, Panel, SPAN};
+use crate::panels::sixteen;
 use crate::pass::Pass;
 use crate::pool::Pool;
 use crate::rows::{Kind, Rows};
@@ -174,10 +175,7 @@ impl Multiply<'_> {
         }
         // A lone last one of two inputs takes the room of both.
         room.resize(CHANNELS * channel_bytes.next_multiple_of(4), 0);
-        // Channels beyond the last repeat it; their values go nowhere.
-        let channel = |j: usize| (channels.start + j).min(channels.end - 1) * channel_bytes;
-        let file = std::array::from_fn(|j| &blocks[channel(j)..][..channel_bytes]);
-        arrange(self.isa, file, room);
+        arrange(self.isa, sixteen(blocks, channel_bytes, channels.start), room);
         room
     }
 
