@@ -19,20 +19,20 @@ fn model() -> String {
 }
 
 /// What `run --json` tells with a budget of so many bytes.
-fn record(memory: u64) -> Value {
+fn record(memory: u64, threads: &str) -> Value {
     let (model, memory) = (model(), memory.to_string());
     let arguments = ["run", "-m", &model, "--memory", &memory, "-c", "512", "-n", "100", "--seed", "7"];
-    let output = run(&[&arguments[..], &["--ignore-eos", "--json", PROMPT]].concat());
+    let output = run(&[&arguments[..], &["-t", threads, "--ignore-eos", "--json", PROMPT]].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_str(&stdout(&output)).expect("JSON")
 }
 
 /// The least budget that `plan --sweep` names, and one that everything fits in.
-fn ends() -> (u64, u64) {
+fn ends(threads: &str) -> (u64, u64) {
     let cache = tempfile::tempdir().expect("a folder");
     let picture = cache.path().join("sweep.svg");
     let svg = picture.to_str().expect("UTF-8");
-    let arguments = ["plan", &model(), "-c", "512", "--sweep", "--json", "--svg", svg];
+    let arguments = ["plan", &model(), "-c", "512", "-t", threads, "--sweep", "--json", "--svg", svg];
     let output = command(&arguments).env("XDG_CACHE_HOME", cache.path()).output().expect("the binary starts");
     assert!(output.status.success(), "{}", stderr(&output));
     let plans: Vec<Value> = serde_json::from_str(&stdout(&output)).expect("JSON");
@@ -45,15 +45,18 @@ fn ends() -> (u64, u64) {
 
 #[test]
 fn the_kernel_counts_no_more_than_the_budget_and_the_text_is_the_same() {
-    let (least, most) = ends();
-    let whole = record(u64::from(u32::MAX));
+    let whole = record(u64::from(u32::MAX), "2");
     assert_eq!(whole["streaming"]["streamed_bytes_per_pass"], 0);
-    for step in 0..4 {
-        let budget = least + (most - least) * step / 4;
-        let record = record(budget);
-        let peak = record["peak_memory_bytes"].as_u64().expect("a number");
-        assert!(peak <= budget, "{peak} of {budget}: {}", record["streaming"]);
-        assert_eq!(record["ids"], whole["ids"], "{budget}");
+    // Each thread has memory of its own.
+    for (threads, n_steps) in [("2", 4), ("40", 1)] {
+        let (least, most) = ends(threads);
+        for step in 0..n_steps {
+            let budget = least + (most - least) * step / n_steps;
+            let record = record(budget, threads);
+            let peak = record["peak_memory_bytes"].as_u64().expect("a number");
+            assert!(peak <= budget, "{peak} of {budget}, {threads} threads: {}", record["streaming"]);
+            assert_eq!(record["ids"], whole["ids"], "{budget}, {threads} threads");
+        }
     }
 }
 
@@ -154,7 +157,7 @@ impl Answer {
 
 #[test]
 fn signals_change_the_budget_and_bring_it_back_while_the_answer_goes_on() {
-    let (least, most) = ends();
+    let (least, most) = ends("1");
     let answer = Answer::begin(most);
     assert_eq!(
         wait_for(answer.process(), |held| held > least),
@@ -174,7 +177,7 @@ fn signals_change_the_budget_and_bring_it_back_while_the_answer_goes_on() {
 
 #[test]
 fn once_the_budget_is_cut_by_half_the_kernel_counts_no_more_than_half() {
-    let (least, most) = ends();
+    let (least, most) = ends("1");
     let half = least.max(most / 2) + (1 << 20);
     let answer = Answer::begin(2 * half);
     assert_eq!(wait_for(answer.process(), |held| held > half), Ok(()), "more than {half} at first");
@@ -215,9 +218,21 @@ fn only_a_budget_in_a_file_takes_the_signal_of_a_terminal_that_closes() {
 
 #[test]
 fn what_is_streamed_is_told() {
-    let (least, _) = ends();
-    let message =
-        stderr(&run(&["run", "-m", &model(), "-c", "512", "--memory", &least.to_string(), "-n", "1", "hi"]));
+    let (least, _) = ends("1");
+    let message = stderr(&run(&[
+        "run",
+        "-m",
+        &model(),
+        "-t",
+        "1",
+        "-c",
+        "512",
+        "--memory",
+        &least.to_string(),
+        "-n",
+        "1",
+        "hi",
+    ]));
     assert!(
         message.contains(" of weights do not fit into memory and are read from disk for each token"),
         "{message}"

@@ -134,7 +134,7 @@ impl Backend for Cpu {
         let loaded = loaded.unwrap_or_else(|| panic!("weights {} are not loaded", weights.0));
         assert_eq!(loaded.section, section, "weights {} belong to another section", weights.0);
         if self.pass.arithmetic == Arithmetic::Quantized {
-            loaded.arrange_in_place(&mut self.pass.pool, self.pass.isa);
+            loaded.arrange_in_place(&mut self.pass.pool, &self.pass.scratch, self.pass.isa);
             // Copies are worth it where weights are used a second time: some in each pass, so that none takes long.
             if loaded.has_run && self.arranged < ARRANGED_PER_PASS {
                 let bytes = loaded.arrange_moved(&mut self.pass.pool, self.pass.isa, self.room);

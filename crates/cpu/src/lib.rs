@@ -31,9 +31,11 @@ mod pass;
 mod pool;
 mod registers;
 mod rows;
+mod scratch;
 mod unpack;
 
 pub use cpu::{Cpu, instruction_set, instruction_sets};
 pub use footprint::activation_bytes;
 pub use loaded::moved_bytes;
 pub use pool::check_threads;
+pub use scratch::scratch_bytes;

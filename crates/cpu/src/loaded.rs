@@ -1,11 +1,14 @@
 //! A section's weights as kernels want them.
 
+use std::sync::Mutex;
+
 use dewdrop_backend::{BackendError, Blocks, Op, Section, Weight, WeightSlot, WeightSpec};
 use dewdrop_format::BlockType;
 
 use crate::isa::Isa;
 use crate::panels::{self, arrangement};
 use crate::pool::Pool;
+use crate::scratch::Scratch;
 use crate::unpack::Arrange;
 
 /// By slot: matrices in blocks, small tensors as f32.
@@ -82,9 +85,11 @@ impl Loaded {
 
     /// Rearranges matrices into panels where they lie, those whose memory was given to us. Results are the same before and
     /// after.
-    pub(crate) fn arrange_in_place(&mut self, pool: &mut Pool, isa: Isa) {
+    pub(crate) fn arrange_in_place(&mut self, pool: &mut Pool, scratch: &[Mutex<Scratch>], isa: Isa) {
         let matrices = self.weights.iter_mut().filter_map(LoadedWeight::as_matrix_mut);
-        matrices.filter(|matrix| !matrix.is_settled).for_each(|matrix| matrix.arrange_in_place(pool, isa));
+        for matrix in matrices.filter(|matrix| !matrix.is_settled) {
+            matrix.arrange_in_place(pool, scratch, isa);
+        }
     }
 
     /// Moves the other matrices into memory of our own on huge pages, at most `room` bytes, rearranged into panels where
@@ -174,7 +179,7 @@ impl Matrix {
     }
 
     /// Arranges it where it lies, if its memory is ours and it fits there.
-    fn arrange_in_place(&mut self, pool: &mut Pool, isa: Isa) {
+    fn arrange_in_place(&mut self, pool: &mut Pool, scratch: &[Mutex<Scratch>], isa: Isa) {
         let (arrangement, channel_bytes) = (self.arrangement(), self.channel_bytes());
         let Some(bytes) = self.blocks.bytes_mut() else { return };
         // Other floats stay in the file's order.
@@ -182,7 +187,7 @@ impl Matrix {
             if !panels::fits_in_place(self.n_out) {
                 return;
             }
-            panels::rearrange_in_place(pool, isa, arrange, bytes, channel_bytes);
+            panels::rearrange_in_place(pool, scratch, isa, arrange, bytes, channel_bytes);
         }
         self.settle();
     }

@@ -5,7 +5,7 @@
 //! half or byte. So lanes are channels without a transposition, sixteen channels are one stream instead of sixteen, and
 //! the number of bytes is that of the file. What is unpacked is the same, and so are all results.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use dewdrop_backend::Blocks;
 use dewdrop_format::BlockType;
@@ -15,6 +15,7 @@ use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::panel::CHANNELS;
 use crate::pool::Pool;
+use crate::scratch::Scratch;
 use crate::unpack::{Arrange, Unpacker, arrange_pairs};
 
 /// How a matrix is rearranged; none if it stays as it is.
@@ -76,9 +77,11 @@ pub(crate) fn fits_in_place(n_out: usize) -> bool {
     n_out.is_multiple_of(CHANNELS)
 }
 
-/// Rearranges a matrix of whole tiles where it lies: a tile takes the place of the same channels in file order.
+/// Rearranges a matrix of whole tiles where it lies: a tile takes the place of the same channels in file order. `scratch`:
+/// one for each worker.
 pub(crate) fn rearrange_in_place(
     pool: &mut Pool,
+    scratch: &[Mutex<Scratch>],
     isa: Isa,
     arrange: Arrange,
     bytes: &mut [u8],
@@ -87,11 +90,13 @@ pub(crate) fn rearrange_in_place(
     let tile_bytes = CHANNELS * channel_bytes;
     let n_tiles = bytes.len() / tile_bytes;
     let bytes = Disjoint::new(bytes);
-    pool.run(n_tiles, &|_, tile| {
+    pool.run(n_tiles, &|worker, tile| {
         // SAFETY: a tile's bytes are its task's alone.
         let tile = unsafe { bytes.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
-        let file = tile.to_vec();
-        arrange(isa, sixteen(&file, channel_bytes, 0), tile);
+        let mut scratch = scratch[worker].try_lock().expect("a worker's scratch is its own");
+        let (file, _) = scratch.sixteen(channel_bytes);
+        file[..tile_bytes].copy_from_slice(tile);
+        arrange(isa, sixteen(&file[..tile_bytes], channel_bytes, 0), tile);
     });
 }
 

@@ -12,9 +12,10 @@ use crate::isa::Isa;
 use crate::loaded::Loaded;
 use crate::op::attend::{Heads, Inputs};
 use crate::op::delta_rule;
-use crate::op::linear::{Linear, Scratch};
+use crate::op::linear::Linear;
 use crate::pool::Pool;
 use crate::registers::Registers;
+use crate::scratch::Scratch;
 
 /// Rows that a section's operations take at a time. The registers that only one section uses are no longer than that,
 /// however many rows a pass has, and stay in the caches between its operations.

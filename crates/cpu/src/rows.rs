@@ -5,7 +5,6 @@ use dewdrop_format::BlockType;
 
 use crate::activations::Activations;
 use crate::isa::Isa;
-use crate::loaded::Matrix;
 use crate::pairs::Pairs;
 use crate::pool::Pool;
 use crate::unpack::Unpacker;
@@ -18,12 +17,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// That of a matrix under an arithmetic.
-    pub(crate) fn of(matrix: &Matrix, arithmetic: Arithmetic) -> Kind {
-        match (arithmetic, Unpacker::of(matrix.block_type)) {
+    /// That of matrices of a type under an arithmetic.
+    pub(crate) fn of(block_type: BlockType, arithmetic: Arithmetic) -> Kind {
+        match (arithmetic, Unpacker::of(block_type)) {
             (Arithmetic::Exact, _) => Kind::Floats,
             (Arithmetic::Quantized, Some(unpacker)) => Kind::Integers(unpacker),
-            (Arithmetic::Quantized, None) if matrix.block_type == BlockType::BF16 => Kind::Pairs,
+            (Arithmetic::Quantized, None) if block_type == BlockType::BF16 => Kind::Pairs,
             (Arithmetic::Quantized, None) => Kind::Floats,
         }
     }

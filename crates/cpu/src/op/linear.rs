@@ -23,11 +23,12 @@ use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::loaded::{Layout, Matrix};
 use crate::pairs::Pairs;
-use crate::panel::{CHANNELS, MAX_INPUTS, Panel, SPAN};
+use crate::panel::{CHANNELS, MAX_INPUTS, SPAN};
 use crate::panels::sixteen;
 use crate::pass::Pass;
 use crate::pool::Pool;
 use crate::rows::{Kind, Rows};
+use crate::scratch::{FLOAT_CHANNELS, Scratch};
 use crate::unpack::{Arrange, FewRows, Unpacker, arrange_pairs};
 
 /// Bytes of weights of a task, about: long enough to make starting it cheap, short enough to share out evenly.
@@ -49,7 +50,7 @@ impl Pass {
         let alone = |i: usize| products[..i].iter().all(|other| other.out != products[i].out);
         assert!((0..products.len()).all(alone), "two products side by side write one register");
         for product in products {
-            let kind = Kind::of(product.matrix, self.arithmetic);
+            let kind = Kind::of(product.matrix.block_type, self.arithmetic);
             self.registers.prepare(&kind, self.isa, &mut self.pool, input);
         }
         let mut outs: Vec<Buffer> =
@@ -59,7 +60,7 @@ impl Pass {
             let &Linear { matrix, bias, out: register, add } = product;
             let widths = (width, self.registers.width(register));
             assert_eq!(widths, (matrix.n_in, matrix.n_out), "widths of a linear's registers");
-            let rows = self.registers.rows(&Kind::of(matrix, self.arithmetic), input);
+            let rows = self.registers.rows(&Kind::of(matrix.block_type, self.arithmetic), input);
             let end = End { bias, old: add.then(|| self.registers.get(register)) };
             multiplies.push(Multiply { isa: self.isa, matrix, rows, end, out: Disjoint::new(out) });
         }
@@ -68,14 +69,6 @@ impl Pass {
             self.registers.put(product.out, out);
         }
     }
-}
-
-/// What a worker unpacks into.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    arranged: Vec<u8>,
-    panel: Box<Panel>,
-    floats: Buffer,
 }
 
 /// `out = end(matrix x)`, `[n_rows, n_out]`.
@@ -111,12 +104,11 @@ pub(crate) fn run(pool: &mut Pool, scratch: &[Mutex<Scratch>], products: &[Multi
 }
 
 impl Multiply<'_> {
-    /// Channels that are computed at a time. All rows are read for them, so of floats, which are four times as long, twice
-    /// as many.
+    /// Channels that are computed at a time.
     fn tile_channels(&self) -> usize {
         match self.rows {
             Rows::Integers(_) | Rows::Pairs(_) => CHANNELS,
-            Rows::Floats(_) => 2 * CHANNELS,
+            Rows::Floats(_) => FLOAT_CHANNELS,
         }
     }
 
@@ -166,15 +158,13 @@ impl Multiply<'_> {
     }
 
     /// The channels' blocks, rearranged: where they lie, or, of up to sixteen, in `room`.
-    fn arranged<'s>(&'s self, arrange: Arrange, channels: &Range<usize>, room: &'s mut Vec<u8>) -> &'s [u8] {
+    fn arranged<'s>(&'s self, arrange: Arrange, channels: &Range<usize>, room: &'s mut [u8]) -> &'s [u8] {
         let Matrix { block_type, n_in, layout, blocks, .. } = self.matrix;
         let channel_bytes = block_type.bytes_for(*n_in);
         if *layout == Layout::Panels {
             let n_channels = channels.len().next_multiple_of(CHANNELS);
             return &blocks[channels.start * channel_bytes..][..n_channels * channel_bytes];
         }
-        // A lone last one of two inputs takes the room of both.
-        room.resize(CHANNELS * channel_bytes.next_multiple_of(4), 0);
         arrange(self.isa, sixteen(blocks, channel_bytes, channels.start), room);
         room
     }
@@ -194,13 +184,14 @@ impl Multiply<'_> {
         let &Matrix { block_type, n_in, .. } = self.matrix;
         assert_eq!(x.n_in(), n_in, "inputs of a matrix");
         let unpacker = Unpacker::of(block_type).expect("a quantized type");
-        let bytes = self.arranged(unpacker.arrange, &channels, &mut scratch.arranged);
+        let (room, panel) = scratch.sixteen(block_type.bytes_for(n_in));
+        let bytes = self.arranged(unpacker.arrange, &channels, room);
         let (target, soon) = (self.target(&channels), self.soon(&channels));
         if x.are_few() {
             let ahead = soon.unwrap_or(bytes.as_ptr().wrapping_add(AHEAD));
             // Multiplied as they are unpacked: for a second tile of rows once more, from the cache.
             for tile in 0..x.tiling().n_tiles() {
-                let room = scratch.panel.part_mut(unpacker.form, block_type.block().len);
+                let room = panel.part_mut(unpacker.form, block_type.block().len);
                 // SAFETY: by the caller.
                 unsafe { (unpacker.few)(self.isa, FewRows { bytes, ahead, x, tile, target, room }) };
             }
@@ -215,8 +206,8 @@ impl Multiply<'_> {
             let n_asks = x.tiling().n_tiles() * asks(n / unpacker.form.group);
             let next = Next::new(next, bytes.len(), n_asks);
             let target = target.part(first == 0, first + n == n_in);
-            (unpacker.unpack)(self.isa, bytes, scratch.panel.part_mut(unpacker.form, n));
-            let panel = scratch.panel.part(unpacker.form, n);
+            (unpacker.unpack)(self.isa, bytes, panel.part_mut(unpacker.form, n));
+            let panel = panel.part(unpacker.form, n);
             // SAFETY: by the caller.
             unsafe { product(self.isa, unpacker.form, panel, x, first, target, next) };
         }
@@ -225,8 +216,10 @@ impl Multiply<'_> {
     /// # Safety
     /// These columns of `out` are the present task's alone.
     unsafe fn pair_tile(&self, channels: Range<usize>, x: &Pairs, scratch: &mut Scratch) {
-        assert_eq!(x.n_in(), self.matrix.n_in, "inputs of a matrix");
-        let panel = self.arranged(arrange_pairs, &channels, &mut scratch.arranged);
+        let &Matrix { block_type, n_in, .. } = self.matrix;
+        assert_eq!(x.n_in(), n_in, "inputs of a matrix");
+        let (room, _) = scratch.sixteen(block_type.bytes_for(n_in));
+        let panel = self.arranged(arrange_pairs, &channels, room);
         let (target, soon) = (self.target(&channels), self.soon(&channels));
         // SAFETY: by the caller.
         unsafe { pair_product(self.isa, panel.as_chunks().0, x, target, soon) };

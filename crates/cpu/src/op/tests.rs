@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use std::sync::Mutex;
 
-use super::linear::{Multiply, Scratch, run};
+use super::linear::{Multiply, run};
 use crate::activations::Activations;
 use crate::body::glu::Glu;
 use crate::body::target::End;
@@ -18,6 +18,7 @@ use crate::loaded::{Layout, Matrix};
 use crate::panels;
 use crate::pool::Pool;
 use crate::rows::{Kind, Rounded};
+use crate::scratch::Scratch;
 
 /// Numbers of all sizes, zeros and denormals among them, from a seed.
 fn values(n: usize, seed: u64) -> Vec<f32> {
@@ -43,6 +44,10 @@ fn weight(block: &Block, n_out: usize, n_in: usize, seed: u64) -> Weight {
     Weight { block_type: block.block_type, n_out, n_in, blocks: Blocks::from(bytes) }
 }
 
+fn scratch(threads: usize) -> Vec<Mutex<Scratch>> {
+    (0..threads).map(|_| Mutex::default()).collect()
+}
+
 fn product(
     isa: Isa,
     threads: usize,
@@ -52,10 +57,10 @@ fn product(
     end: End<'_>,
 ) -> Vec<f32> {
     let mut pool = Pool::new(threads).unwrap();
-    let (kind, mut rounded) = (Kind::of(matrix, arithmetic), Rounded::default());
+    let (kind, mut rounded) = (Kind::of(matrix.block_type, arithmetic), Rounded::default());
     rounded.prepare(&kind, isa, &mut pool, x, matrix.n_in);
     let rows = rounded.rows(&kind, x);
-    let scratch: Vec<_> = (0..threads).map(|_| Mutex::new(Scratch::default())).collect();
+    let scratch = scratch(threads);
     let mut out = vec![f32::NAN; x.len() / matrix.n_in * matrix.n_out];
     let product = Multiply { isa, matrix, rows, end, out: Disjoint::new(&mut out) };
     run(&mut pool, &scratch, &[product]);
@@ -78,7 +83,7 @@ fn layouts(isa: Isa, weight: &Weight) -> Vec<Matrix> {
     let mut all = vec![file, arranged(moved)];
     if panels::fits_in_place(n_out) {
         let mut in_place = weight.blocks.to_vec();
-        panels::rearrange_in_place(&mut pool, isa, arrange, &mut in_place, channel_bytes);
+        panels::rearrange_in_place(&mut pool, &scratch(2), isa, arrange, &mut in_place, channel_bytes);
         all.push(arranged(in_place));
     }
     all

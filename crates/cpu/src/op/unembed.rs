@@ -42,7 +42,7 @@ impl Pass {
 
     /// `out = matrix x`, capped; `x`: `[n_rows, width]`, `out`: `[n_rows, n_out]`.
     fn multiply_head(&mut self, matrix: &Matrix, x: &[f32], softcap: Option<f32>, out: &mut [f32]) {
-        let (kind, mut rounded) = (Kind::of(matrix, self.arithmetic), Rounded::default());
+        let (kind, mut rounded) = (Kind::of(matrix.block_type, self.arithmetic), Rounded::default());
         rounded.prepare(&kind, self.isa, &mut self.pool, x, matrix.n_in);
         let rows = rounded.rows(&kind, x);
         let end = End { bias: None, old: None };

@@ -1,14 +1,16 @@
-//! What a model takes besides weights and activations, from its program alone.
+//! What a model takes besides weights and activations.
 
 use dewdrop_backend::state::PAGE;
 use dewdrop_backend::{Program, StateSpec};
+use dewdrop_cpu::scratch_bytes;
+use dewdrop_store::WeightSource;
 
 use crate::Options;
 
 /// Bytes per token of the vocabulary: logits of the backend and of the session, and what a sampler makes of them.
 const PER_CHOICE: u64 = 4 + 4 + 4 + 8;
-/// Stack, kernels' scratch and what the allocator keeps for it, of a thread.
-const PER_THREAD: u64 = 192 << 10;
+/// Stack of a thread, and what the allocator keeps for it.
+const PER_THREAD: u64 = 96 << 10;
 /// Code that runs later than the plan is made, small buffers, the allocator's spare.
 const RESERVE: u64 = 1 << 21;
 
@@ -25,7 +27,7 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
-    pub(crate) fn new(program: &Program, options: &Options) -> Self {
+    pub(crate) fn new(program: &Program, sources: &[Vec<WeightSource>], options: &Options) -> Self {
         let (mut kv_page, mut recurrent) = (0, 0);
         for state in &program.states {
             match *state {
@@ -38,12 +40,17 @@ impl Demand {
             }
         }
         let pairs: usize = program.ropes.iter().map(|rope| rope.frequencies.len()).sum();
+        let scratch = |source: &WeightSource| {
+            scratch_bytes(source.info.block_type, source.shape[1], options.arithmetic)
+        };
+        let matrices = sources.iter().flatten().filter(|source| source.shape[0] > 1);
+        let per_thread = PER_THREAD + matrices.map(scratch).max().unwrap_or(0);
         Demand {
             kv_page: kv_page as u64,
             rope_position: (pairs * 2 * size_of::<f32>()) as u64,
             recurrent: recurrent as u64,
             fixed: program.n_vocab as u64 * per_choice(options)
-                + options.n_threads() as u64 * PER_THREAD
+                + options.n_threads() as u64 * per_thread
                 + RESERVE,
         }
     }

@@ -121,8 +121,9 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(question: &'a Question<'a>) -> Self {
         let Question { model, options, .. } = question;
-        let demand = Demand::new(&model.program, options);
-        Planner { question, demand, sources: model.weight_sources() }
+        let sources = model.weight_sources();
+        let demand = Demand::new(&model.program, &sources, options);
+        Planner { question, demand, sources }
     }
 
     fn plan(&self) -> Option<Plan> {
