@@ -25,7 +25,7 @@ const MAX_ROWS: usize = 6;
 const N_VECTORS: usize = STEPS * MAX_ROWS;
 /// A measurement takes at least this long; shorter ones say more about the clock.
 const LEAST_SECONDS: f64 = 10e-3;
-/// The best of so many measurements counts: whatever else runs only makes them slower.
+/// The best of so many measurements counts, where nobody asks otherwise: whatever else runs only makes them slower.
 const TRIALS: usize = 7;
 /// How far ahead of a read memory is asked for, if it is.
 const AHEAD: usize = 4096;
@@ -36,6 +36,7 @@ const ROUND: usize = 4;
 pub struct Gauge {
     isa: Isa,
     threads: usize,
+    trials: usize,
 }
 
 /// How much of something can be done in a second.
@@ -54,7 +55,17 @@ impl Gauge {
     /// If this machine does not have the instruction set, or there are too many threads.
     pub fn new(threads: usize, isa: Option<&str>) -> Result<Self, BackendError> {
         check_threads(threads)?;
-        Ok(Gauge { isa: Isa::choose(isa)?, threads: threads.max(1) })
+        Ok(Gauge { isa: Isa::choose(isa)?, threads: threads.max(1), trials: TRIALS })
+    }
+
+    /// Takes the best of `n` measurements of each kind.
+    pub fn trials(self, n: usize) -> Self {
+        Gauge { trials: n.max(1), ..self }
+    }
+
+    /// How many threads.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// The name of the instruction set.
@@ -76,7 +87,7 @@ impl Gauge {
                 });
             })
         };
-        let seconds = (0..TRIALS).flat_map(|_| [read(true), read(false)]).fold(f64::INFINITY, f64::min);
+        let seconds = (0..self.trials).flat_map(|_| [read(true), read(false)]).fold(f64::INFINITY, f64::min);
         (lines.len() * 64) as f64 / seconds
     }
 
@@ -165,7 +176,7 @@ impl Gauge {
         while seconds(rounds) < LEAST_SECONDS {
             rounds *= 2;
         }
-        let best = (0..TRIALS).map(|_| seconds(rounds)).fold(f64::INFINITY, f64::min);
+        let best = (0..self.trials).map(|_| seconds(rounds)).fold(f64::INFINITY, f64::min);
         per_round * rounds as f64 * self.threads as f64 / best
     }
 

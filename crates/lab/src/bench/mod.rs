@@ -1,6 +1,7 @@
 //! How fast a model runs, as a share of what the machine can do.
 //!
-//! [`Limits`] says what the machine can do: bytes read and multiply-adds made in a second, measured in the same run.
+//! [`Limits`] says what the machine can do: bytes read and multiply-adds made in a second, measured in the same run, and
+//! again around all that is timed (a [`Yardstick`]).
 //! [`Work`] says what a pass cannot do without. [`check()`] compares logits with the oracle's: nobody asks how fast wrong
 //! numbers come. A [`Rig`] then times a model, from a file or [`Synthetic`]: prompts and generation ([`Figure`]), and
 //! what passes of a few rows cost ([`Cost`]). `docs/performance.md` says how to measure.
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 pub use check::{Checked, check};
 pub use error::BenchError;
-pub use limits::Limits;
+pub use limits::{Limits, Yardstick};
 pub use mixture::Mixture;
 pub use rig::Rig;
 pub use shape::{SHAPES, Shape};
@@ -79,8 +80,8 @@ pub struct Figure {
     pub test: Test,
     /// Each repetition's time.
     pub seconds: Vec<f64>,
-    /// The time that the machine's limits leave at least.
-    pub limit: f64,
+    /// The time that the machine's limits of that moment left at least, of each repetition.
+    pub least: Vec<f64>,
     /// What streaming did; none where nothing is streamed.
     pub streamed: Option<Streamed>,
 }
@@ -107,9 +108,11 @@ impl Figure {
         mean_and_deviation(&self.speeds())
     }
 
-    /// The mean speed as a share of the one that the machine's limits allow.
+    /// The speed as a share of the one that the machine's limits allow, mean of the repetitions.
     pub fn share(&self) -> f64 {
-        self.speed().0 * self.limit / self.test.n_tokens as f64
+        let shares: Vec<f64> =
+            self.least.iter().zip(&self.seconds).map(|(least, took)| least / took).collect();
+        mean_and_deviation(&shares).0
     }
 }
 
@@ -122,8 +125,8 @@ pub struct Cost {
     pub depth: usize,
     /// Each repetition's time.
     pub seconds: Vec<f64>,
-    /// The time that the machine's limits leave at least.
-    pub limit: f64,
+    /// The time that the machine's limits of that moment left at least.
+    pub least: f64,
 }
 
 impl Cost {
@@ -164,12 +167,13 @@ mod tests {
     #[test]
     fn figures_are_means_and_costs_medians() {
         let test = Test { kind: TestKind::Prompt, n_tokens: 12, depth: 0, chunk: 12 };
-        let figure = Figure { test, seconds: vec![1.0, 2.0, 3.0], limit: 1.5, streamed: None };
+        let figure =
+            Figure { test, seconds: vec![1.0, 2.0, 3.0], least: vec![0.5, 1.5, 1.5], streamed: None };
         assert_eq!(figure.speeds(), [12.0, 6.0, 4.0]);
         assert!((figure.speed().0 - 22.0 / 3.0).abs() < 1e-12);
-        assert!((figure.share() - 22.0 / 24.0).abs() < 1e-12);
+        assert!((figure.share() - 1.75 / 3.0).abs() < 1e-12);
         let cost =
-            |seconds: &[f64]| Cost { n_rows: 1, depth: 0, seconds: seconds.to_vec(), limit: 0.0 }.median();
+            |seconds: &[f64]| Cost { n_rows: 1, depth: 0, seconds: seconds.to_vec(), least: 0.0 }.median();
         assert_eq!((cost(&[3.0, 1.0, 2.0]), cost(&[4.0, 1.0])), (2.0, 2.5));
     }
 }

@@ -6,7 +6,7 @@ use dewdrop::plan::{Prediction, Speeds};
 use dewdrop::{Cancel, Engine, Prepared};
 use dewdrop_backend::{Row, SequenceId};
 
-use super::limits::Limits;
+use super::limits::{Limits, Yardstick};
 use super::random::Random;
 use super::work::{Rows, Work};
 use super::{BenchError, Cost, Figure, Streamed, Test, TestKind};
@@ -68,11 +68,16 @@ impl Rig {
     ///
     /// # Errors
     /// If it does not fit the model's context, a pass fails, or it was cancelled.
-    pub fn figure(&mut self, test: Test, repetitions: usize, limits: &Limits) -> Result<Figure, BenchError> {
+    pub fn figure(
+        &mut self,
+        test: Test,
+        repetitions: usize,
+        yardstick: &Yardstick,
+    ) -> Result<Figure, BenchError> {
         self.check_room(test.depth + test.n_tokens)?;
         let test = Test { chunk: test.chunk.min(self.most_rows()), ..test };
         let sizes = test.passes();
-        let mut seconds = Vec::new();
+        let (mut seconds, mut least) = (Vec::new(), Vec::new());
         let mut streamed = self.predict(test);
         for repetition in 0..=repetitions {
             self.go_to(test.depth, test.chunk.max(1))?;
@@ -81,18 +86,21 @@ impl Rig {
             for (index, &n_rows) in sizes.iter().enumerate() {
                 self.pass(n_rows, test.wants_logits(index, &sizes))?;
             }
+            let elapsed = start.elapsed();
+            least.push(self.least_seconds(test, &sizes, &yardstick.now()));
             if repetition == 0 {
                 continue;
             }
-            seconds.push(start.elapsed().as_secs_f64());
+            seconds.push(elapsed.as_secs_f64());
             let between = before.zip(self.engine.streaming()?);
             if let (Some((before, after)), Some(streamed)) = (between, &mut streamed) {
                 streamed.bytes_read += after.bytes_read - before.bytes_read;
                 streamed.stalled += after.stalled - before.stalled;
             }
         }
-        let limit = self.least_seconds(test, &sizes, limits);
-        Ok(Figure { test, seconds, limit, streamed })
+        // What was measured before a repetition and what was measured after it.
+        let least = least.array_windows().map(|[before, after]| f64::midpoint(*before, *after)).collect();
+        Ok(Figure { test, seconds, least, streamed })
     }
 
     /// What is expected of a test before anything was streamed; none where nothing will be.
@@ -118,14 +126,16 @@ impl Rig {
         n_rows: usize,
         depth: usize,
         repetitions: usize,
-        limits: &Limits,
+        yardstick: &Yardstick,
     ) -> Result<Cost, BenchError> {
         self.check_room(depth + n_rows)?;
         let most = self.most_rows();
         if n_rows > most {
             return Err(BenchError::Rows { asked: n_rows, most });
         }
+        let rows = Rows { n: n_rows, position: depth, n_logits: 1 };
         let mut seconds = Vec::new();
+        let before = self.least_seconds_of_pass(rows, &yardstick.now());
         for repetition in 0..=repetitions {
             self.go_to(depth, FILL)?;
             let start = Instant::now();
@@ -134,8 +144,8 @@ impl Rig {
                 seconds.push(start.elapsed().as_secs_f64());
             }
         }
-        let limit = self.least_seconds_of_pass(Rows { n: n_rows, position: depth, n_logits: 1 }, limits);
-        Ok(Cost { n_rows, depth, seconds, limit })
+        let after = self.least_seconds_of_pass(rows, &yardstick.now());
+        Ok(Cost { n_rows, depth, seconds, least: f64::midpoint(before, after) })
     }
 
     /// Seconds that a test takes at least.

@@ -12,7 +12,9 @@ use clap::Args;
 use dewdrop::{
     Cancel, Checkpoint, Choice, Model, Options, Prepared, built_in, machine, open_checkpoint, recognize,
 };
-use dewdrop_lab::bench::{BenchError, Limits, Mixture, Rig, SHAPES, Shape, Synthetic, Test, TestKind, check};
+use dewdrop_lab::bench::{
+    BenchError, Limits, Mixture, Rig, SHAPES, Shape, Synthetic, Test, TestKind, Yardstick, check,
+};
 
 use self::record::{Measured, Records, Timed};
 use crate::arguments::{BUILT_IN, CacheArguments, MEMORY_VARIABLE, positive, size};
@@ -28,10 +30,11 @@ const ROWS: &str = "1,2,3,4,5,7,8,16,64,512";
 /// Measure how fast a model runs, as a share of what the machine can do
 ///
 /// First the machine's limits are measured: bytes read from memory and multiply-adds
-/// made in a second. Then the first layers' results are compared with the oracle's,
-/// bit for bit, and only then is anything timed. Tests are named as by llama-bench:
-/// pp512 reads a prompt of 512 tokens, tg64 generates 64, `@ d4096` after 4096 others.
-/// Lists are separated by commas, and every combination is measured.
+/// made in a second; and again around each test, unless weights are streamed. Then the
+/// first layers' results are compared with the oracle's, bit for bit, and only then is
+/// anything timed. Tests are named as by llama-bench: pp512 reads a prompt of 512
+/// tokens, tg64 generates 64, `@ d4096` after 4096 others. Lists are separated by
+/// commas, and every combination is measured.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct BenchArguments {
@@ -191,15 +194,19 @@ impl BenchArguments {
         let prepared = Prepared::new(checkpoint.clone(), options)?;
         let mut rig = Rig::new(prepared, cancel.clone())?;
         measured.plans.extend(rig.engine().plan().map(|plan| Timed { threads, value: plan }));
+        let yardstick = match rig.engine().plan() {
+            None => Yardstick::new(limits)?,
+            Some(_) => Yardstick::fixed(limits),
+        };
         for test in self.tests() {
             progress.step(&test.to_string());
-            let figure = rig.figure(test, self.repetitions, limits)?;
+            let figure = rig.figure(test, self.repetitions, &yardstick)?;
             measured.figures.push(Timed { threads, value: figure });
         }
         for &depth in &self.n_depth {
             for &n_rows in &self.rows {
                 progress.step(&units::plural(n_rows, "row"));
-                let cost = rig.cost(n_rows, depth, self.repetitions, limits)?;
+                let cost = rig.cost(n_rows, depth, self.repetitions, &yardstick)?;
                 measured.costs.push(Timed { threads, value: cost });
             }
         }

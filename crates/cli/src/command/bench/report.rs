@@ -151,7 +151,7 @@ fn cost_rows(records: &Records) -> Vec<[String; 7]> {
             cost.value.n_rows.to_string(),
             format!("{:.2}", median * 1e3),
             model.one_row(cost).map_or(String::new(), |one| format!("{:.2}", median / one)),
-            percent(cost.value.limit / median),
+            percent(cost.value.least / median),
         ]
     };
     let rows = records.models.iter().flat_map(|model| model.costs.iter().map(move |cost| row(model, cost)));
@@ -235,6 +235,7 @@ fn figure_record(Timed { threads, value }: &Timed<Figure>) -> Value {
         "n_depth": value.test.depth,
         "batch_size": value.test.chunk,
         "seconds": value.seconds,
+        "least_seconds": value.least,
         "tokens_per_second": speed,
         "deviation": deviation,
         "share_of_limit": value.share(),
@@ -267,7 +268,8 @@ fn cost_record(cost: &Timed<Cost>, one_row: Option<f64>) -> Value {
         "seconds": value.seconds,
         "median_seconds": median,
         "of_one_row": one_row.map(|one| median / one),
-        "share_of_limit": value.limit / median,
+        "least_seconds": value.least,
+        "share_of_limit": value.least / median,
     })
 }
 
@@ -297,13 +299,13 @@ mod tests {
             timed(Figure {
                 test: test(TestKind::Prompt, 512, 0),
                 seconds: vec![0.5, 0.512, 0.5],
-                limit: 0.25,
+                least: vec![0.25; 3],
                 streamed: None,
             }),
             timed(Figure {
                 test: test(TestKind::Generation, 64, 4096),
                 seconds: vec![1.0],
-                limit: 0.92,
+                least: vec![0.92],
                 streamed: Some(Streamed {
                     bytes_read: 64 << 20,
                     stalled: Duration::from_millis(250),
@@ -313,7 +315,7 @@ mod tests {
         ];
         let cost = |n_rows, milliseconds: f64| Timed {
             threads: 2,
-            value: Cost { n_rows, depth: 0, seconds: vec![milliseconds / 1e3], limit: 8e-3 },
+            value: Cost { n_rows, depth: 0, seconds: vec![milliseconds / 1e3], least: 8e-3 },
         };
         let model = Measured {
             name: "qwen3-0.6b Q4_K_M".into(),
