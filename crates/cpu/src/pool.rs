@@ -9,7 +9,7 @@
 
 use std::any::Any;
 use std::cell::UnsafeCell;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,11 +21,14 @@ use dewdrop_backend::BackendError;
 /// How long a worker looks for the next operation before it sleeps.
 const SPIN: Duration = Duration::from_micros(50);
 
+/// A worker takes one of so many parts of what is left of its share at a time.
+const PART: usize = 4;
+
 /// More threads than that only wait for each other.
 const MOST_THREADS: usize = 1024;
 
-/// What runs for each (worker, task).
-type Task<'a> = dyn Fn(usize, usize) + Sync + 'a;
+/// What a worker does for some neighbouring tasks.
+type Work<'a> = dyn Fn(usize, Range<usize>) + Sync + 'a;
 
 /// Some threads, started once.
 pub(crate) struct Pool {
@@ -71,12 +74,24 @@ impl Pool {
     ///
     /// # Panics
     /// If a task does, with its message, after all threads have left their tasks.
-    pub(crate) fn run(&mut self, n_tasks: usize, task: &Task<'_>) {
-        if n_tasks <= 1 || self.workers.is_empty() {
-            return (0..n_tasks).for_each(|i| task(0, i));
+    pub(crate) fn run(&mut self, n_tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
+        self.run_ranges(n_tasks, 1..=1, &|worker, tasks| tasks.for_each(|i| task(worker, i)));
+    }
+
+    /// Calls `work(worker, tasks)` for ranges that make up `0..n_tasks`, otherwise as [`run`](Pool::run). Of several threads each
+    /// begins with long ones, since beginning one has its cost, and ends with short ones, so that all are done at about the same
+    /// time: within `lengths`, but for the last of a share.
+    pub(crate) fn run_ranges(&mut self, n_tasks: usize, lengths: RangeInclusive<usize>, work: &Work<'_>) {
+        if n_tasks == 0 {
+            return;
         }
-        self.shared.open(task, n_tasks);
-        self.shared.take_tasks(0, task);
+        if n_tasks == 1 || self.workers.is_empty() {
+            return work(0, 0..n_tasks);
+        }
+        let (least, most) = lengths.into_inner();
+        let job = Job { work, least, most };
+        self.shared.open(job, n_tasks);
+        self.shared.take_tasks(0, job);
         self.shared.close();
         if let Some(panic) = lock(&self.shared.panic).take() {
             resume_unwind(panic);
@@ -101,11 +116,26 @@ const OPEN: u64 = 1 << 16;
 const STOP: u64 = 1 << 17;
 const JOB: u64 = 1 << 32;
 
+/// What all workers do, and how many tasks each takes at a time.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    work: &'a Work<'a>,
+    least: usize,
+    most: usize,
+}
+
+impl Job<'_> {
+    /// Of so many that are left of a worker's share.
+    fn n_taken(self, n_left: usize) -> usize {
+        (n_left / PART).clamp(self.least, self.most).clamp(1, n_left)
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     state: AtomicU64,
     /// Written only by the caller while the state is not open and counts no worker; read only by workers that it counts.
-    job: UnsafeCell<Option<*const Task<'static>>>,
+    job: UnsafeCell<Option<Job<'static>>>,
     /// Of each worker, the caller first. Full only while a job is open.
     shares: Vec<Share>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -136,9 +166,11 @@ impl Share {
         half(tasks.end) << 32 | half(tasks.start)
     }
 
-    /// Takes the first task.
-    fn take(&self) -> Option<usize> {
-        self.change(|tasks| tasks.start + 1..tasks.end).map(|tasks| tasks.start)
+    /// Takes the first tasks, as many as `n_taken` says of so many.
+    fn take(&self, n_taken: impl Fn(usize) -> usize) -> Option<Range<usize>> {
+        let end = |tasks: &Range<usize>| tasks.start + n_taken(tasks.len());
+        let before = self.change(|tasks| end(tasks)..tasks.end)?;
+        Some(before.start..end(&before))
     }
 
     /// Takes the later half of another's tasks, if there are any; this share has none left.
@@ -171,12 +203,12 @@ impl Share {
 
 impl Shared {
     /// Publishes a job and wakes sleepers.
-    fn open(&self, task: &Task<'_>, n_tasks: usize) {
-        // SAFETY: only the lifetime changes. Workers use the pointer while `state` counts them, and `close`, which
-        // `Pool::run` calls before `task` can end (`take_tasks` does not unwind), waits until it counts none.
-        let task = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(task) };
-        // SAFETY: the state is closed and counts no worker (`close` saw to it), and `Pool::run` has the pool for itself.
-        unsafe { *self.job.get() = Some(task) };
+    fn open(&self, job: Job<'_>, n_tasks: usize) {
+        // SAFETY: only the lifetime changes. Workers use the job while `state` counts them, and `close`, which
+        // `Pool::run_ranges` calls before `job` can end (`take_tasks` does not unwind), waits until it counts none.
+        let job = unsafe { std::mem::transmute::<Job<'_>, Job<'static>>(job) };
+        // SAFETY: the state is closed and counts no worker (`close` saw to it), and `Pool::run_ranges` has the pool for itself.
+        unsafe { *self.job.get() = Some(job) };
         let first = |worker| worker * n_tasks / self.shares.len();
         for (worker, share) in self.shares.iter().enumerate() {
             share.fill(first(worker)..first(worker + 1));
@@ -202,15 +234,17 @@ impl Shared {
             spins += 1;
             state = self.state.load(Ordering::Acquire);
         }
+        // SAFETY: as in `open`.
+        unsafe { *self.job.get() = None };
     }
 
     /// Takes tasks until none is left, a worker's own first; keeps a panic for the caller.
-    fn take_tasks(&self, worker: usize, task: &Task<'_>) {
+    fn take_tasks(&self, worker: usize, job: Job<'_>) {
         let (others, own) = self.shares.split_at(worker);
         let result = catch_unwind(AssertUnwindSafe(|| {
             loop {
-                while let Some(i) = own[0].take() {
-                    task(worker, i);
+                while let Some(tasks) = own[0].take(|n_left| job.n_taken(n_left)) {
+                    (job.work)(worker, tasks);
                 }
                 if !own[1..].iter().chain(others).any(|share| own[0].steal(share)) {
                     break;
@@ -233,8 +267,8 @@ impl Shared {
                 continue;
             }
             // SAFETY: this worker has joined, so the caller neither changes the job nor lets the task end.
-            let task = unsafe { &*(*self.job.get()).expect("an open job is there") };
-            self.take_tasks(worker, task);
+            let job = unsafe { *self.job.get() }.expect("an open job is there");
+            self.take_tasks(worker, job);
             self.state.fetch_sub(1, Ordering::Release);
         }
     }
@@ -319,7 +353,11 @@ mod tests {
                     assert!(worker < threads);
                     counts[i].fetch_add(1, Ordering::Relaxed);
                 });
-                assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+                pool.run_ranges(n_tasks, 3..=40, &|worker, tasks| {
+                    assert!(worker < threads && !tasks.is_empty() && (threads == 1 || tasks.len() <= 40));
+                    counts[tasks].iter().for_each(|count| _ = count.fetch_add(1, Ordering::Relaxed));
+                });
+                assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 2));
             }
         }
     }

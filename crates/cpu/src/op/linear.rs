@@ -31,8 +31,8 @@ use crate::rows::{Kind, Rows};
 use crate::scratch::{FLOAT_CHANNELS, Scratch};
 use crate::unpack::{Arrange, FewRows, Unpacker, arrange_pairs};
 
-/// Bytes of weights of a task, about: long enough to make starting it cheap, short enough to share out evenly.
-const TASK_BYTES: usize = 512 << 10;
+/// Bytes of weights that make entering a kernel worth it.
+const LEAST_BYTES: usize = 64 << 10;
 
 /// One of several products of the same input.
 pub(crate) struct Linear<'a> {
@@ -83,23 +83,19 @@ pub(crate) struct Multiply<'a> {
 
 /// Computes all products, as one job of the pool. `scratch`: one for each worker.
 pub(crate) fn run(pool: &mut Pool, scratch: &[Mutex<Scratch>], products: &[Multiply<'_>]) {
-    let threads = pool.threads();
-    let mut n_tasks = 0;
-    // Of each product: its first task, and how many tiles a task has.
-    let cuts: Vec<(usize, usize)> = products
-        .iter()
-        .map(|product| {
-            let (first, n_tiles) = (n_tasks, product.tiles_per_task(threads));
-            n_tasks += product.n_tiles().div_ceil(n_tiles);
-            (first, n_tiles)
-        })
-        .collect();
-    pool.run(n_tasks, &|worker, task| {
-        let i = cuts.partition_point(|(first, _)| *first <= task) - 1;
-        let (first, n) = cuts[i];
-        let first = (task - first) * n;
-        // SAFETY: each tile of each product is in one task.
-        unsafe { products[i].tiles(first..products[i].n_tiles().min(first + n), &scratch[worker]) };
+    let n_tiles = products.iter().map(Multiply::n_tiles).sum();
+    let least = products.iter().map(Multiply::least_tiles).max().unwrap_or(1);
+    pool.run_ranges(n_tiles, least..=usize::MAX, &|worker, tiles| {
+        let mut first = 0;
+        for product in products {
+            let n = product.n_tiles();
+            let own = tiles.start.max(first)..tiles.end.min(first + n);
+            if !own.is_empty() {
+                // SAFETY: each tile of each product is in one range.
+                unsafe { product.tiles(own.start - first..own.end - first, &scratch[worker]) };
+            }
+            first += n;
+        }
     });
 }
 
@@ -116,10 +112,13 @@ impl Multiply<'_> {
         self.matrix.n_out.div_ceil(self.tile_channels())
     }
 
-    /// At least a few tasks for each thread, so that all end at about the same time.
-    fn tiles_per_task(&self, threads: usize) -> usize {
+    /// So many at least are computed by one thread; one where it is multiplied with many rows.
+    fn least_tiles(&self) -> usize {
         let tile_bytes = self.tile_channels() * self.matrix.block_type.bytes_for(self.matrix.n_in);
-        (TASK_BYTES / tile_bytes.max(1)).min(self.n_tiles() / (4 * threads)).max(1)
+        match self.rows {
+            Rows::Integers(x) if !x.are_few() => 1,
+            _ => (LEAST_BYTES / tile_bytes.max(1)).max(1),
+        }
     }
 
     /// # Safety
