@@ -218,26 +218,14 @@ fn only_a_budget_in_a_file_takes_the_signal_of_a_terminal_that_closes() {
 
 #[test]
 fn what_is_streamed_is_told() {
-    let (least, _) = ends("1");
-    let message = stderr(&run(&[
-        "run",
-        "-m",
-        &model(),
-        "-t",
-        "1",
-        "-c",
-        "512",
-        "--memory",
-        &least.to_string(),
-        "-n",
-        "1",
-        "hi",
-    ]));
+    let (model, least) = (model(), ends("1").0.to_string());
+    let line = ["run", "-m", &model, "-t", "1", "-c", "512", "--memory", &least, "-n", "1", "hi"];
+    let message = stderr(&run(&line));
     assert!(
         message.contains(" of weights do not fit into memory and are read from disk for each token"),
         "{message}"
     );
-    let message = stderr(&run(&["run", "-m", &model(), "--memory", "1G", "-n", "1", "hi"]));
+    let message = stderr(&run(&["run", "-m", &model, "--memory", "1G", "-n", "1", "hi"]));
     assert!(!message.contains("do not fit"), "{message}");
 }
 
