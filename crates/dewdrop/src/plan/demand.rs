@@ -5,6 +5,7 @@ use dewdrop_backend::{Program, StateSpec};
 use dewdrop_cpu::scratch_bytes;
 use dewdrop_store::WeightSource;
 
+use super::weights::is_matrix;
 use crate::Options;
 
 /// Bytes per token of the vocabulary: logits of the backend and of the session, and what a sampler makes of them.
@@ -43,7 +44,7 @@ impl Demand {
         let scratch = |source: &WeightSource| {
             scratch_bytes(source.info.block_type, source.shape[1], options.arithmetic)
         };
-        let matrices = sources.iter().flatten().filter(|source| source.shape[0] > 1);
+        let matrices = sources.iter().flatten().filter(|source| is_matrix(source));
         let per_thread = PER_THREAD + matrices.map(scratch).max().unwrap_or(0);
         Demand {
             kv_page: kv_page as u64,

@@ -106,7 +106,7 @@ impl Units {
     /// Bytes of activations of a pass.
     pub(crate) fn activations(&self, n_rows: usize) -> u64 {
         let is_bfloat16_matrix =
-            |source: &WeightSource| source.info.block_type == BlockType::BF16 && source.shape[0] > 1;
+            |source: &WeightSource| source.info.block_type == BlockType::BF16 && is_matrix(source);
         activation_bytes(&self.cut.program, n_rows, self.sources.iter().flatten().any(is_bfloat16_matrix))
     }
 
@@ -197,6 +197,11 @@ impl Units {
     }
 }
 
+/// Whether rows are multiplied with it, or looked up in it.
+pub(super) fn is_matrix(source: &WeightSource) -> bool {
+    source.shape[0] > 1
+}
+
 /// Some channels of a weight: a stretch of its tensor.
 fn part(mut source: WeightSource, channels: Option<Range<usize>>) -> WeightSource {
     if let Some(channels) = channels {
@@ -211,7 +216,7 @@ fn part(mut source: WeightSource, channels: Option<Range<usize>>) -> WeightSourc
 
 fn size(section: &Section, sources: &[WeightSource]) -> Size {
     let is_table = matches!(section.ops[..], [Op::Embed { .. }]) && sources.len() == 1;
-    let matrices = sources.iter().filter(|source| source.shape[0] > 1 && !is_table);
+    let matrices = sources.iter().filter(|source| is_matrix(source) && !is_table);
     Size {
         pinned: pinned_len(sources) as u64,
         staging: staging_len(sources) as u64,
