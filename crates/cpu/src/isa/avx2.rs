@@ -46,6 +46,13 @@ pub(super) fn ask(at: *const u8) {
     unsafe { asm!("prefetcht0 [{}]", in(reg) at.addr(), options(nomem, nostack, preserves_flags)) }
 }
 
+/// As [`ask`], for the second cache.
+#[inline(always)]
+pub(super) fn ask_far(at: *const u8) {
+    // SAFETY: as in `ask`.
+    unsafe { asm!("prefetcht1 [{}]", in(reg) at.addr(), options(nomem, nostack, preserves_flags)) }
+}
+
 impl Lanes for Avx2 {
     type F = [__m256; 2];
     type I = [__m256i; 2];
@@ -355,8 +362,7 @@ impl Lanes for Avx2 {
 
     #[inline(always)]
     fn prefetch_far(self, at: *const u8) {
-        // SAFETY: a hint, which touches no memory.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        ask_far(at);
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::ask;
+use super::avx2::{ask, ask_far};
 use crate::lanes::{Job, Lanes, fused_pairs};
 
 /// Proof that this machine has AVX-512 F, BW and VNNI; and BF16, where jobs are to use that.
@@ -323,8 +323,7 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
 
     #[inline(always)]
     fn prefetch_far(self, at: *const u8) {
-        // SAFETY: a hint, which touches no memory.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        ask_far(at);
     }
 
     #[inline(always)]

@@ -188,7 +188,7 @@ impl<L: Lanes, P: Packing, const ROWS: usize> Dot<'_, L, P, ROWS> {
     fn ask(&self, i: usize) {
         let n_lines = P::UNIT_BYTES.div_ceil(LINE);
         for line in n_lines * i / P::UNIT..n_lines * (i + 1) / P::UNIT {
-            self.l.prefetch(self.ahead.wrapping_add(LINE * line));
+            self.l.prefetch_far(self.ahead.wrapping_add(LINE * line));
         }
     }
 
