@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dewdrop_backend::{Blocks, Transform, Weight};
 use dewdrop_format::TensorInfo;
 
+use crate::read_ahead::ReadAhead;
 use crate::resident::{self, Shared};
 use crate::stream::{Placement, Space, Statistics, Stream};
 use crate::{Checkpoint, StoreError, transform};
@@ -60,7 +61,10 @@ pub struct Replacement {
 
 /// Where the weights come from.
 enum Behaviour {
-    Mapped,
+    Mapped {
+        /// Reads while this lives.
+        _ahead: Option<ReadAhead>,
+    },
     Resident(Shared),
     Streamed(Box<Stream>),
 }
@@ -69,7 +73,7 @@ impl Store {
     /// `sections`: for each section of the program, in order, what fills its slots.
     pub fn new(checkpoint: Arc<Checkpoint>, sections: Vec<Vec<WeightSource>>, residency: Residency) -> Self {
         let behaviour = match residency {
-            Residency::Mapped => Behaviour::Mapped,
+            Residency::Mapped => Behaviour::Mapped { _ahead: ReadAhead::start(&checkpoint, &sections) },
             Residency::Resident => Behaviour::Resident(Shared::find(&sections)),
         };
         Self::with(checkpoint, sections, behaviour)
@@ -109,7 +113,7 @@ impl Store {
     pub fn begin(&mut self, tokens: impl IntoIterator<Item = u32>) -> Result<(), StoreError> {
         match &mut self.behaviour {
             Behaviour::Streamed(stream) => stream.begin(tokens),
-            Behaviour::Mapped | Behaviour::Resident(_) => Ok(()),
+            Behaviour::Mapped { .. } | Behaviour::Resident(_) => Ok(()),
         }
     }
 
@@ -143,7 +147,7 @@ impl Store {
         if let Behaviour::Streamed(stream) = &mut self.behaviour {
             stream.replace(space, same);
         } else {
-            self.behaviour = Behaviour::Mapped;
+            self.behaviour = Behaviour::Mapped { _ahead: None };
             self.checkpoint.forget_pages();
             self.behaviour = Behaviour::Streamed(Box::new(Stream::new(self.checkpoint.clone(), space)));
         }
@@ -160,7 +164,7 @@ impl Store {
     pub fn statistics(&self) -> Option<Statistics> {
         match &self.behaviour {
             Behaviour::Streamed(stream) => Some(stream.statistics()),
-            Behaviour::Mapped | Behaviour::Resident(_) => None,
+            Behaviour::Mapped { .. } | Behaviour::Resident(_) => None,
         }
     }
 
@@ -170,7 +174,7 @@ impl Store {
         let (blocks, lasting) = match &mut self.behaviour {
             Behaviour::Streamed(stream) => stream.take(section, sources)?,
             _ if self.handed_over[section] => (Vec::new(), true),
-            Behaviour::Mapped => {
+            Behaviour::Mapped { .. } => {
                 check(&self.checkpoint, sources)?;
                 let blocks = sources.iter().map(|source| self.checkpoint.bytes(&source.info)).collect();
                 (checked(&self.checkpoint, sources, blocks)?, true)
