@@ -3,18 +3,16 @@
 use std::fmt;
 
 use ahash::RandomState;
+use dewdrop_format::gguf::Strings;
 use hashbrown::HashTable;
 
 use crate::vocabulary::TokenKind;
 
 /// What tokens are called and what they are for. No two have one text.
 ///
-/// Texts stand in one place, one after another, and ids are found by the hash of their texts: a quarter of a million of
-/// allocations would take longer than a small model's first pass.
+/// Ids are found by the hash of their texts.
 pub(crate) struct Tokens {
-    texts: String,
-    /// Where the text of token `id` ends; it starts where that of the one before ends.
-    ends: Vec<usize>,
+    texts: Strings,
     kinds: Vec<TokenKind>,
     ids: HashTable<u32>,
     hasher: RandomState,
@@ -23,8 +21,7 @@ pub(crate) struct Tokens {
 impl Tokens {
     pub(crate) fn with_capacity(n: usize) -> Self {
         Tokens {
-            texts: String::new(),
-            ends: Vec::with_capacity(n),
+            texts: Strings::with_capacity(n),
             kinds: Vec::with_capacity(n),
             ids: HashTable::with_capacity(n),
             hasher: RandomState::new(),
@@ -33,24 +30,23 @@ impl Tokens {
 
     /// Adds the next token; false, and nothing added, if one is called so already. At most as many as there are ids.
     pub(crate) fn push(&mut self, text: &str, kind: TokenKind) -> bool {
-        let (texts, ends, hasher) = (&self.texts, &self.ends, &self.hasher);
-        let called = |id: &u32| &texts[place(ends, *id)];
+        let (texts, hasher) = (&self.texts, &self.hasher);
+        let called = |id: &u32| &texts[*id as usize];
         let hash = |id: &u32| hasher.hash_one(called(id));
         let entry = self.ids.entry(hasher.hash_one(text), |id| called(id) == text, hash);
         let hashbrown::hash_table::Entry::Vacant(entry) = entry else { return false };
-        entry.insert(u32::try_from(self.ends.len()).expect("no more tokens than ids"));
-        self.texts += text;
-        self.ends.push(self.texts.len());
+        entry.insert(u32::try_from(self.texts.len()).expect("no more tokens than ids"));
+        self.texts.push(text);
         self.kinds.push(kind);
         true
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.texts.len()
     }
 
     pub(crate) fn text(&self, id: u32) -> Option<&str> {
-        self.kind(id).map(|_| &self.texts[place(&self.ends, id)])
+        self.texts.get(usize::try_from(id).ok()?)
     }
 
     pub(crate) fn kind(&self, id: u32) -> Option<TokenKind> {
@@ -59,20 +55,14 @@ impl Tokens {
 
     /// The token of this text.
     pub(crate) fn id(&self, text: &str) -> Option<u32> {
-        let called = |id: &u32| self.texts[place(&self.ends, *id)] == *text;
+        let called = |id: &u32| self.texts[*id as usize] == *text;
         self.ids.find(self.hasher.hash_one(text), called).copied()
     }
 
     /// Ids, texts and kinds, by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &str, TokenKind)> {
-        (0..).zip(&self.kinds).map(|(id, &kind)| (id, &self.texts[place(&self.ends, id)], kind))
+        (0..).zip(self.texts.iter()).zip(&self.kinds).map(|((id, text), &kind)| (id, text, kind))
     }
-}
-
-/// Where the text of a token stands.
-fn place(ends: &[usize], id: u32) -> std::ops::Range<usize> {
-    let id = id as usize;
-    id.checked_sub(1).map_or(0, |before| ends[before])..ends[id]
 }
 
 impl fmt::Debug for Tokens {

@@ -108,10 +108,7 @@ fn append_bytes(text: &str, kind: TokenKind, spelling: Spelling, out: &mut Vec<u
         (TokenKind::Byte, _) => out.extend(spelled_byte(text)),
         (TokenKind::Control | TokenKind::Unknown, _) => out.extend(text.as_bytes()),
         (_, Spelling::Spaces) => out.extend(text.replace('▁', " ").as_bytes()),
-        (TokenKind::Normal, Spelling::ByteLevel) => match byte_alphabet::bytes(text) {
-            Some(bytes) => out.extend(bytes),
-            None => out.extend(text.as_bytes()),
-        },
+        (TokenKind::Normal, Spelling::ByteLevel) if byte_alphabet::append(text, out) => {}
         (_, Spelling::ByteLevel) => out.extend(text.as_bytes()),
     }
 }

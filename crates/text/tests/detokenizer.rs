@@ -2,6 +2,7 @@
 
 mod support;
 
+use dewdrop_format::gguf::Strings;
 use dewdrop_text::{GgufVocabulary, SpecialIds, TokenKind, Tokenizer};
 use proptest::prelude::*;
 
@@ -10,8 +11,8 @@ const BROKEN: char = char::REPLACEMENT_CHARACTER;
 
 /// Every byte twice over: as the byte alphabet spells it, and as byte tokens; `▁` in front as asked.
 fn byte_level() -> Tokenizer {
-    let mut tokens: Vec<String> = (0..=255u8).map(|byte| byte_character(byte).to_string()).collect();
-    tokens.extend(["<|end|>", "ðŁĴ", "Ġtwo", "plain text with spaces"].map(str::to_owned));
+    let mut tokens: Strings = (0..=255u8).map(|byte| byte_character(byte).to_string()).collect();
+    tokens.extend(["<|end|>", "ðŁĴ", "Ġtwo", "plain text with spaces"]);
     let mut kinds = vec![TokenKind::Normal; tokens.len()];
     kinds[256] = TokenKind::Control;
     kinds[259] = TokenKind::UserDefined;
@@ -26,10 +27,8 @@ fn byte_level() -> Tokenizer {
 }
 
 fn scores(add_space_prefix: bool) -> Tokenizer {
-    let mut tokens: Vec<String> = (0..=255u8).map(|byte| format!("<0x{byte:02X}>")).collect();
-    tokens.extend(
-        ["<s>", "<unk>", "▁", "▁two", "é", "▁▁", "t", "w", "o", "tw", "two", "<x>"].map(str::to_owned),
-    );
+    let mut tokens: Strings = (0..=255u8).map(|byte| format!("<0x{byte:02X}>")).collect();
+    tokens.extend(["<s>", "<unk>", "▁", "▁two", "é", "▁▁", "t", "w", "o", "tw", "two", "<x>"]);
     let mut kinds = vec![TokenKind::Byte; 256];
     kinds.resize(tokens.len(), TokenKind::Normal);
     kinds[256] = TokenKind::Control;

@@ -1,6 +1,6 @@
 //! Files that break the rules end in errors that say where, never in a panic.
 
-use dewdrop_format::gguf::{Array, Metadata, Value};
+use dewdrop_format::gguf::{Array, Metadata, Strings, Value};
 use dewdrop_text::{
     EncodeOptions, GgufVocabulary, HuggingFaceFiles, SpecialIds, TextError, TokenKind, Tokenizer,
 };
@@ -33,9 +33,9 @@ fn small_vocabulary() -> GgufVocabulary {
         file: "small.gguf".into(),
         model: "gpt2".into(),
         pre: Some("gpt-2".into()),
-        tokens: ["a", "b", "ab", "abb", "<end>"].map(str::to_owned).to_vec(),
+        tokens: ["a", "b", "ab", "abb", "<end>"].iter().collect(),
         kinds: [vec![TokenKind::Normal; 4], vec![TokenKind::Control]].concat(),
-        merges: vec!["a b".into(), "ab b".into()],
+        merges: ["a b", "ab b"].iter().collect(),
         special: SpecialIds { eos: Some(4), ..SpecialIds::default() },
         ..GgufVocabulary::default()
     }
@@ -119,12 +119,12 @@ fn broken_vocabularies_say_what_is_wrong() {
         (|v| v.pre = Some("klingon".into()), "klingon"),
         (|v| v.pre = None, "tokenizer.ggml.pre"),
         (|v| v.kinds.truncate(2), "one per token"),
-        (|v| v.tokens[1] = "a".into(), "twice"),
-        (|v| v.tokens.clear(), "tokenizer.ggml.token_type"),
-        (|v| v.merges.push("a z".into()), "`z` to be a token"),
-        (|v| v.merges.push("ab ab".into()), "`abab` to be a token"),
-        (|v| v.merges.push("ab".into()), "a space between"),
-        (|v| v.merges.push(String::new()), "a space between"),
+        (|v| v.tokens = ["a", "a", "ab", "abb", "<end>"].iter().collect(), "twice"),
+        (|v| v.tokens = Strings::default(), "tokenizer.ggml.token_type"),
+        (|v| v.merges.push("a z"), "`z` to be a token"),
+        (|v| v.merges.push("ab ab"), "`abab` to be a token"),
+        (|v| v.merges.push("ab"), "a space between"),
+        (|v| v.merges.push(""), "a space between"),
         (|v| v.special.bos = Some(5), "an id below 5"),
         (|v| v.normalizer = Some("NFKC".into()), "NFKC"),
         (|v| v.model = "llama".into(), "tokenizer.ggml.scores"),
@@ -165,7 +165,7 @@ fn keys_of_the_wrong_type_are_named() {
 #[test]
 fn plain_text_never_becomes_a_control_token() {
     let mut vocabulary = small_vocabulary();
-    vocabulary.tokens.extend(["e", "n", "d", "end"].map(str::to_owned));
+    vocabulary.tokens.extend(["e", "n", "d", "end"]);
     vocabulary.kinds.extend([TokenKind::Normal; 3]);
     vocabulary.kinds.push(TokenKind::Control);
     vocabulary.pre = Some("llama-bpe".into());
@@ -290,6 +290,7 @@ proptest! {
         text in "[ab ▁é]{0,10}",
     ) {
         let scores = scores.into_iter().take(tokens.len()).collect();
+        let (tokens, merges) = (tokens.iter().collect(), merges.iter().collect());
         let special = SpecialIds { bos, ..SpecialIds::default() };
         let pre = Some("qwen2".into());
         let vocabulary = GgufVocabulary { model: model.into(), pre, tokens, merges, scores, special,

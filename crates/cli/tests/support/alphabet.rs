@@ -8,7 +8,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use dewdrop_format::BlockType;
-use dewdrop_format::gguf::{Array, Metadata, Value, Writer};
+use dewdrop_format::gguf::{Array, Metadata, Strings, Value, Writer};
 
 /// Floats of the residual stream.
 const WIDTH: usize = 64;
@@ -64,7 +64,7 @@ fn metadata(path: &Path, template: Template) -> Metadata {
     metadata.insert("tokenizer.ggml.tokens", Value::Array(Array::String(tokens())));
     let kinds = (0..N_TOKENS).map(|id| if id < 256 { 1 } else { 3 }).collect();
     metadata.insert("tokenizer.ggml.token_type", Value::Array(Array::I32(kinds)));
-    metadata.insert("tokenizer.ggml.merges", Value::Array(Array::String(Vec::new())));
+    metadata.insert("tokenizer.ggml.merges", Value::Array(Array::String(Strings::default())));
     if template == Template::Chat {
         metadata.insert("tokenizer.chat_template", Value::String(TEMPLATE.into()));
     }
@@ -72,7 +72,7 @@ fn metadata(path: &Path, template: Template) -> Metadata {
 }
 
 /// A token per byte, written as GPT-2 writes bytes, then the special ones.
-fn tokens() -> Vec<String> {
+fn tokens() -> Strings {
     let mut n_moved = 0;
     let bytes = (0_u8..=255).map(|byte| match byte {
         33..=126 | 161..=172 | 174..=255 => char::from(byte).to_string(),

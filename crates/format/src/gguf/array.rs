@@ -1,6 +1,7 @@
 //! Arrays of metadata, and how files spell them.
 
 use super::reader::{Reader, to_u64};
+use super::strings::Strings;
 use super::value::{ARRAY, parse_bool, unknown_type, write_string};
 use crate::FormatError;
 use crate::error::DAMAGED;
@@ -20,7 +21,7 @@ pub enum Array {
     I32(Vec<i32>),
     F32(Vec<f32>),
     Bool(Vec<bool>),
-    String(Vec<String>),
+    String(Strings),
     Array(Vec<Array>),
     U64(Vec<u64>),
     I64(Vec<i64>),
@@ -86,7 +87,7 @@ impl Array {
     }
 
     /// The elements as texts, if they are.
-    pub fn as_strings(&self) -> Option<&[String]> {
+    pub fn as_strings(&self) -> Option<&Strings> {
         if let Self::String(all) = self { Some(all) } else { None }
     }
 
@@ -125,7 +126,7 @@ impl Array {
             5 => Self::I32(numbers(reader, place, i32::from_le_bytes)?),
             6 => Self::F32(numbers(reader, place, f32::from_le_bytes)?),
             7 => Self::Bool(elements(reader, place, 1, |reader| parse_bool(reader, place))?),
-            8 => Self::String(elements(reader, place, 8, |reader| Ok(reader.string(place)?.into()))?),
+            8 => Self::String(strings(reader, place)?),
             ARRAY if depth == MAX_DEPTH => {
                 let found = format!("arrays nested more than {MAX_DEPTH} deep");
                 return Err(FormatError::malformed(reader.path(), place(), found, "fewer levels", DAMAGED));
@@ -173,6 +174,15 @@ fn elements<T>(
     let mut all = Vec::with_capacity(count);
     for _ in 0..count {
         all.push(element(reader)?);
+    }
+    Ok(all)
+}
+
+fn strings(reader: &mut Reader<'_>, place: &impl Fn() -> String) -> Result<Strings, FormatError> {
+    let count = reader.count(8, place)?;
+    let mut all = Strings::with_capacity(count);
+    for _ in 0..count {
+        all.push(reader.string(place)?);
     }
     Ok(all)
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::strings::Strings;
 use super::value::Value;
 use crate::FormatError;
 use crate::error::shown;
@@ -113,7 +114,7 @@ impl Metadata {
     }
 
     /// An array of texts.
-    pub fn get_strings(&self, key: &str) -> Result<Option<&[String]>, FormatError> {
+    pub fn get_strings(&self, key: &str) -> Result<Option<&Strings>, FormatError> {
         self.typed(key, "array of string", |value| value.as_array()?.as_strings())
     }
 

@@ -13,6 +13,7 @@ mod header;
 mod metadata;
 mod reader;
 mod split;
+mod strings;
 mod tensors;
 mod value;
 mod writer;
@@ -21,6 +22,7 @@ pub use array::Array;
 pub use header::{Gguf, parse};
 pub use metadata::Metadata;
 pub use split::{Split, merge_shards, shard_paths};
+pub use strings::Strings;
 pub use value::Value;
 pub use writer::{DataWriter, Writer};
 

@@ -31,8 +31,8 @@ fn every_value() -> Vec<Value> {
         Value::Array(Array::I32(vec![-1, 1])),
         Value::Array(Array::F32(vec![0.5])),
         Value::Array(Array::Bool(vec![true, false])),
-        Value::Array(Array::String(vec!["a".into(), String::new()])),
-        Value::Array(Array::Array(vec![Array::U8(vec![1]), Array::String(vec!["x".into()])])),
+        Value::Array(Array::String(["a", ""].iter().collect())),
+        Value::Array(Array::Array(vec![Array::U8(vec![1]), Array::String(["x"].iter().collect())])),
         Value::Array(Array::U64(vec![1 << 60])),
         Value::Array(Array::I64(vec![-1 << 60])),
         Value::Array(Array::F64(vec![1e300])),
@@ -119,7 +119,7 @@ fn a_file_of_the_python_package() {
     assert_eq!(metadata.get_i64s("a.i32").unwrap(), Some(vec![1, -2, 3]));
     assert_eq!(metadata.get_f32s("a.f32").unwrap(), Some(&[0.5, -1.5][..]));
     assert_eq!(metadata.get_bools("a.bool").unwrap(), Some(&[true, false][..]));
-    assert_eq!(metadata.get_strings("a.string").unwrap().unwrap(), ["a", "", "ж"]);
+    assert_eq!(*metadata.get_strings("a.string").unwrap().unwrap(), ["a", "", "ж"].iter().collect());
     assert_eq!(metadata.get_str("absent").unwrap(), None);
     let tensors: Vec<_> = gguf
         .tensors

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use dewdrop::Checkpoint;
 use dewdrop_backend::Blocks;
-use dewdrop_format::gguf::{DataWriter, Metadata, Writer};
+use dewdrop_format::gguf::{DataWriter, Metadata, Strings, Writer};
 use dewdrop_format::{BlockType, FormatError};
 use dewdrop_model::{Descriptor, Family, ROPE_FACTORS, SourceKind, compile};
 use dewdrop_text::{GgufVocabulary, SpecialIds, TokenKind, Tokenizer};
@@ -188,7 +188,7 @@ fn values(role: &str) -> Values {
 fn tokenizer() -> Result<Tokenizer, BenchError> {
     let special = ["<unk>", "<s>", "</s>"].map(String::from);
     let bytes = (0..=255).map(|byte: u8| format!("<0x{byte:02X}>"));
-    let tokens: Vec<String> = special.into_iter().chain(bytes).collect();
+    let tokens: Strings = special.into_iter().chain(bytes).collect();
     let mut kinds = vec![TokenKind::Byte; tokens.len()];
     kinds[..3].copy_from_slice(&[TokenKind::Unknown, TokenKind::Control, TokenKind::Control]);
     Ok(Tokenizer::from_vocabulary(GgufVocabulary {
@@ -198,7 +198,7 @@ fn tokenizer() -> Result<Tokenizer, BenchError> {
         scores: vec![0.0; tokens.len()],
         tokens,
         kinds,
-        merges: Vec::new(),
+        merges: Strings::default(),
         special: SpecialIds { unknown: Some(0), bos: Some(1), eos: Some(2), ..SpecialIds::default() },
         add_bos: Some(true),
         add_eos: None,

@@ -35,7 +35,7 @@ fn list(array: &Array) -> Value {
         Array::F32(all) => all.as_slice().into(),
         Array::F64(all) => all.as_slice().into(),
         Array::Bool(all) => all.as_slice().into(),
-        Array::String(all) => all.as_slice().into(),
+        Array::String(all) => all.iter().collect(),
         Array::Array(all) => all.iter().map(list).collect(),
     }
 }

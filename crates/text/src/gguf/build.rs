@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use dewdrop_format::gguf::Strings;
 use tokenizers::normalizers::{NFC, Prepend, Replace, Sequence};
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
@@ -40,7 +41,7 @@ pub(crate) fn build(mut file: GgufVocabulary) -> Result<Tokenizer, TextError> {
         }
     };
     // The vocabulary says the same from here on.
-    (file.tokens, file.kinds) = (Vec::new(), Vec::new());
+    (file.tokens, file.kinds) = (Strings::default(), Vec::new());
     Ok(Tokenizer {
         finder: Finder::new(added(&tokens)),
         normalized_finder: Finder::default(),
@@ -159,7 +160,7 @@ fn check_ids(file: &GgufVocabulary) -> Result<(), TextError> {
 }
 
 fn merges(file: &GgufVocabulary) -> Result<Vec<(String, String)>, TextError> {
-    let parse = |(rank, text): (usize, &String)| {
+    let parse = |(rank, text): (usize, &str)| {
         parse_merge(text).ok_or_else(|| {
             let found = format!("merge {rank} `{}`", shown(text));
             TextError::malformed(

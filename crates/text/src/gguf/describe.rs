@@ -37,7 +37,7 @@ pub(crate) fn describe(tokenizer: &Tokenizer, n_vocab: usize) -> Result<GgufVoca
 
 fn with_tokens(mut described: GgufVocabulary, tokenizer: &Tokenizer) -> GgufVocabulary {
     let tokens = || tokenizer.vocabulary.tokens.iter();
-    described.tokens = tokens().map(|(_, text, _)| text.into()).collect();
+    described.tokens = tokens().map(|(_, text, _)| text).collect();
     described.kinds = tokens().map(|(.., kind)| kind).collect();
     described
 }
@@ -86,11 +86,11 @@ fn scores(
         _ => NO_SCORE,
     };
     described.scores = tokenizer.vocabulary.tokens.iter().map(score).collect();
-    for (text, kind) in described.tokens.iter_mut().zip(&described.kinds) {
-        if *kind == TokenKind::UserDefined {
-            *text = text.replace('▁', " ");
-        }
-    }
+    let spelled = |(_, text, kind): (_, &str, _)| match kind {
+        TokenKind::UserDefined => text.replace('▁', " "),
+        _ => text.into(),
+    };
+    described.tokens = tokenizer.vocabulary.tokens.iter().map(spelled).collect();
     Ok(())
 }
 
@@ -123,7 +123,7 @@ fn pad(described: &mut GgufVocabulary, n_vocab: usize) -> Result<(), TextError> 
         return Err(TextError::malformed(FILE, "model.vocab", found, expected));
     }
     for id in described.tokens.len()..n_vocab {
-        described.tokens.push(padding_name(id));
+        described.tokens.push(&padding_name(id));
         if !described.kinds.is_empty() {
             described.kinds.push(TokenKind::Unused);
         }

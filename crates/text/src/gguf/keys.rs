@@ -1,6 +1,6 @@
 //! The `tokenizer.*` keys of GGUF metadata, read and written.
 
-use dewdrop_format::gguf::{Array, Metadata, Value};
+use dewdrop_format::gguf::{Array, Metadata, Strings, Value};
 
 use super::GgufVocabulary;
 use crate::TextError;
@@ -24,7 +24,7 @@ impl GgufVocabulary {
     /// Reads the keys. Their values are checked when a tokenizer is built.
     pub fn from_metadata(metadata: &Metadata) -> Result<Self, TextError> {
         let file = metadata.path().display().to_string();
-        let tokens = required(metadata.get_strings(TOKENS)?, &file, TOKENS)?.to_vec();
+        let tokens = required(metadata.get_strings(TOKENS)?, &file, TOKENS)?.clone();
         if tokens.len() > MOST_TOKENS {
             let found = format!("{} tokens", tokens.len());
             return Err(TextError::malformed(&file, TOKENS, found, format!("at most {MOST_TOKENS}")));
@@ -34,7 +34,7 @@ impl GgufVocabulary {
             pre: metadata.get_str(PRE)?.map(Into::into),
             kinds: kinds(metadata, &file)?,
             scores: scores(metadata)?,
-            merges: metadata.get_strings(MERGES)?.unwrap_or_default().to_vec(),
+            merges: metadata.get_strings(MERGES)?.cloned().unwrap_or_default(),
             special: special(metadata, &file)?,
             add_bos: metadata.get_bool(ADD_BOS)?,
             add_eos: metadata.get_bool(ADD_EOS)?,
@@ -55,7 +55,7 @@ impl GgufVocabulary {
         put(TOKENS, Some(Array::String(self.tokens.clone()).into()));
         put(SCORES, nonempty(&self.scores).map(|scores| Array::F32(scores.to_vec()).into()));
         put(KINDS, nonempty(&self.kinds).map(|kinds| Array::I32(numbers(kinds)).into()));
-        put(MERGES, nonempty(&self.merges).map(|merges| Array::String(merges.to_vec()).into()));
+        put(MERGES, texts(&self.merges));
         for (key, id) in special_keys(&self.special) {
             put(&key, id.map(Value::U32));
         }
@@ -63,9 +63,8 @@ impl GgufVocabulary {
         put(ADD_EOS, self.add_eos.map(Value::Bool));
         put(ADD_SPACE, self.add_space_prefix.map(Value::Bool));
         put(NORMALIZER, self.normalizer.as_deref().map(Into::into));
-        let names: Vec<String> =
-            self.templates.iter().map(|(name, _)| name.clone()).filter(is_further).collect();
-        put(TEMPLATE_NAMES, nonempty(&names).map(|names| Array::String(names.to_vec()).into()));
+        let names = self.templates.iter().map(|(name, _)| name).filter(|name| *name != DEFAULT);
+        put(TEMPLATE_NAMES, texts(&names.collect()));
         for (name, source) in &self.templates {
             put(&template_key(name), Some(source.as_str().into()));
         }
@@ -138,9 +137,9 @@ fn id_key(role: &str) -> String {
 }
 
 fn templates(metadata: &Metadata) -> Result<Vec<(String, String)>, TextError> {
-    let further = metadata.get_strings(TEMPLATE_NAMES)?.unwrap_or_default();
+    let further = metadata.get_strings(TEMPLATE_NAMES)?.into_iter().flat_map(Strings::iter);
     let mut templates = Vec::new();
-    for name in std::iter::once(DEFAULT).chain(further.iter().map(String::as_str)) {
+    for name in std::iter::once(DEFAULT).chain(further) {
         if let Some(source) = metadata.get_str(&template_key(name))? {
             templates.push((name.to_owned(), source.to_owned()));
         }
@@ -154,12 +153,12 @@ fn template_key(name: &str) -> String {
     if name == DEFAULT { TEMPLATE.into() } else { format!("{TEMPLATE}.{name}") }
 }
 
-fn is_further(name: &String) -> bool {
-    name != DEFAULT
-}
-
 fn nonempty<T>(values: &[T]) -> Option<&[T]> {
     (!values.is_empty()).then_some(values)
+}
+
+fn texts(values: &Strings) -> Option<Value> {
+    (!values.is_empty()).then(|| Array::String(values.clone()).into())
 }
 
 fn numbers(kinds: &[TokenKind]) -> Vec<i32> {

@@ -9,6 +9,8 @@ mod keys;
 pub(crate) use build::build;
 pub(crate) use describe::describe;
 
+use dewdrop_format::gguf::Strings;
+
 use crate::special::SpecialIds;
 use crate::vocabulary::TokenKind;
 
@@ -31,13 +33,13 @@ pub struct GgufVocabulary {
     /// How text becomes words.
     pub pre: Option<String>,
     /// Names by id.
-    pub tokens: Vec<String>,
+    pub tokens: Strings,
     /// What each is for; empty: all text.
     pub kinds: Vec<TokenKind>,
     /// Scores by id, for `llama`.
     pub scores: Vec<f32>,
     /// `left right` by rank, for the others.
-    pub merges: Vec<String>,
+    pub merges: Strings,
     /// Tokens with a role.
     pub special: SpecialIds,
     /// Whether text begins with the begin token; none: as the pre-tokenizer's models do.

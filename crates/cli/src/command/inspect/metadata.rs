@@ -78,7 +78,7 @@ fn array_json(array: &Array) -> Value {
         Array::U64(items) => json!(items),
         Array::I64(items) => json!(items),
         Array::Bool(items) => json!(items),
-        Array::String(items) => json!(items),
+        Array::String(items) => items.iter().collect(),
         Array::F32(items) => items.iter().copied().map(float).collect(),
         Array::F64(items) => items.iter().copied().map(double).collect(),
         Array::Array(items) => items.iter().map(array_json).collect(),
