@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use dewdrop::{Engine, EngineError, Error, Options, Sampling};
@@ -14,6 +15,13 @@ use tempfile::TempDir;
 /// Tokens before the fault, and after it.
 const BEFORE: usize = 8;
 const AFTER: usize = 24;
+
+/// What one test takes and gives back while another looks for its budget would count for that one.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/dew-10m.gguf")
@@ -34,7 +42,7 @@ fn streaming(path: &Path) -> Engine {
     let mut budget = 1;
     loop {
         match Engine::open(path, options(Some(budget))) {
-            // What other tests take at the same time counts as well.
+            // The last engine's memory may not be back with the system when the next one asks.
             Err(Error::Memory { refusal, .. }) => budget = budget.max(refusal.least) + (1 << 18),
             result => return result.unwrap(),
         }
@@ -88,12 +96,14 @@ fn write_at(path: &Path, offset: u64, bytes: &[u8]) {
 
 #[test]
 fn a_file_that_is_overwritten_is_an_error() {
+    let _turn = turn();
     let error = error_after(|path| write_at(path, 1 << 20, &[7; 4 << 20]));
     assert!(matches!(error, StoreError::Rewritten { .. }), "{error}");
 }
 
 #[test]
 fn a_file_that_is_replaced_in_place_by_a_shorter_or_longer_one_is_an_error() {
+    let _turn = turn();
     for len in [0, 100, 5 << 20, 16 << 20] {
         let error = error_after(|path| fs::write(path, vec![0; len]).unwrap());
         assert!(matches!(error, StoreError::Changed { found, .. } if found == len as u64), "{len}: {error}");
@@ -102,6 +112,7 @@ fn a_file_that_is_replaced_in_place_by_a_shorter_or_longer_one_is_an_error() {
 
 #[test]
 fn a_file_that_is_renamed_over_removed_or_locked_away_does_not_matter_to_who_has_it_open() {
+    let _turn = turn();
     let wanted = right_answer();
     let faults: [fn(&Path); 3] = [
         |path| {
@@ -129,6 +140,7 @@ fn a_file_that_is_renamed_over_removed_or_locked_away_does_not_matter_to_who_has
 
 #[test]
 fn weights_that_stay_are_not_read_again_when_their_file_changes() {
+    let _turn = turn();
     let wanted = right_answer();
     let (_folder, path) = copy();
     let engine =
