@@ -4,14 +4,11 @@
 //! goes through the files in long reads keeps it busy, and has the system lay out its cache in huge pages, of which a map
 //! takes two megabytes at a fault.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::stream::{Extent, Layout};
 use crate::{Checkpoint, WeightSource};
-
-/// Bytes between two tensors that are read rather than left out.
-const GAP: u64 = 1 << 16;
 
 /// A thread that reads ahead, until it is through or this is dropped.
 pub(crate) struct ReadAhead {
@@ -20,19 +17,21 @@ pub(crate) struct ReadAhead {
 
 impl ReadAhead {
     /// Reads the sections' weights in the order in which they are handed over; but the first section, an embedding table
-    /// of which a few rows are looked at, at the end. None where all is in memory, or the system has no word for that.
+    /// of which a few rows are looked at, at the end. None where all is in memory.
     pub(crate) fn start(checkpoint: &Arc<Checkpoint>, sections: &[Vec<WeightSource>]) -> Option<Self> {
-        if !cfg!(target_os = "linux") || checkpoint.sources().iter().all(|source| source.file().is_none()) {
+        if checkpoint.sources().iter().all(|source| source.file().is_none()) {
             return None;
         }
         let (checkpoint, stop) = (checkpoint.clone(), Arc::new(AtomicBool::new(false)));
         let in_order = sections.iter().skip(1).chain(sections.first());
-        let parts = Part::joined(in_order.flat_map(|section| Part::sorted(section)));
+        let extents: Vec<Extent> = in_order.flat_map(|section| Layout::new(section).extents).collect();
         let is_over = stop.clone();
         let read = move || {
-            for part in parts {
+            for extent in extents {
+                let source = &checkpoint.sources()[extent.file];
+                let end = source.len().min(extent.offset + extent.len as u64);
                 // Who looks at them says what is wrong with the files.
-                if system::read(&checkpoint.sources()[part.file], part.bytes, &is_over).is_err() {
+                if system::read(source, extent.offset..end, &is_over).is_err() {
                     break;
                 }
             }
@@ -46,42 +45,6 @@ impl ReadAhead {
 impl Drop for ReadAhead {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Bytes of one of the checkpoint's files.
-#[derive(Clone, Debug, PartialEq)]
-struct Part {
-    file: usize,
-    bytes: Range<u64>,
-}
-
-impl Part {
-    /// Where a section's weights lie, as they lie in the files.
-    fn sorted(section: &[WeightSource]) -> Vec<Self> {
-        let part = |WeightSource { info, .. }: &WeightSource| Part {
-            file: info.file,
-            bytes: info.offset..info.offset + info.len,
-        };
-        let mut parts: Vec<Part> = section.iter().map(part).collect();
-        parts.sort_by_key(|part| (part.file, part.bytes.start));
-        parts
-    }
-
-    /// Parts that all but touch as one.
-    fn joined(parts: impl IntoIterator<Item = Part>) -> Vec<Part> {
-        let mut joined: Vec<Part> = Vec::new();
-        for part in parts {
-            let reaches = |last: &&mut Part| {
-                let end = last.bytes.end;
-                last.file == part.file && (end..end + GAP).contains(&part.bytes.start)
-            };
-            match joined.last_mut().filter(reaches) {
-                Some(last) => last.bytes.end = part.bytes.end,
-                None => joined.push(part),
-            }
-        }
-        joined
     }
 }
 
@@ -171,22 +134,8 @@ mod system {
 
     use crate::map::Source;
 
-    /// Nobody asks for it.
+    /// Page faults read.
     pub(super) fn read(_: &Source, _: Range<u64>, _: &AtomicBool) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_that_all_but_touch_are_one() {
-        let part = |file, bytes| Part { file, bytes };
-        let parts = [part(0, 0..100), part(0, 132..200), part(0, 200..300), part(1, 300..400), part(1, 0..5)];
-        let far = part(1, 5 + GAP..GAP + 9);
-        let joined = Part::joined(parts.into_iter().chain([far.clone()]));
-        assert_eq!(joined, [part(0, 0..300), part(1, 300..400), part(1, 0..5), far]);
     }
 }

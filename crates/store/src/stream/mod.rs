@@ -27,7 +27,6 @@ use std::time::Duration;
 use dewdrop_backend::Blocks;
 
 use self::file::ReadFile;
-use self::layout::Layout;
 use self::reader::Reader;
 use self::region::Part;
 use self::table::Table;
@@ -35,6 +34,7 @@ use self::transfers::{Failure, TransferId, Transfers};
 use crate::{Checkpoint, StoreError, WeightSource};
 
 pub use self::bandwidth::read_bandwidth;
+pub(crate) use self::layout::{Extent, Layout};
 pub use self::layout::{pinned_len, staging_len};
 pub(crate) use self::space::Space;
 
