@@ -99,18 +99,29 @@ pub trait Backend: Send {
 
 /// Index of the largest of some finite logits, the lower one on ties.
 pub fn largest(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (id, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = id;
+    let maximum = maximum(logits);
+    logits.iter().position(|&logit| logit == maximum).unwrap_or(0) as u32
+}
+
+/// The largest of some finite numbers; negative infinity of none.
+pub fn maximum(numbers: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    // Some at once: an order of its own for each of the lanes is what lets compilers use vectors.
+    let (lots, rest) = numbers.as_chunks::<32>();
+    let mut lanes = [f32::NEG_INFINITY; 32];
+    for lot in lots {
+        for (lane, &number) in lanes.iter_mut().zip(lot) {
+            *lane = larger(*lane, number);
         }
     }
-    best as u32
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
 }
 
 /// An error that names the first row of `logits` (`[n, n_vocab]`) with an infinity or a NaN.
 pub fn check_finite(logits: &[f32], n_vocab: usize) -> Result<(), BackendError> {
-    match logits.chunks_exact(n_vocab).position(|row| row.iter().any(|logit| !logit.is_finite())) {
+    // All are looked at, since that can be done for several at once.
+    let is_finite = |row: &[f32]| row.iter().fold(true, |all, logit| all & logit.is_finite());
+    match logits.chunks_exact(n_vocab).position(|row| !is_finite(row)) {
         Some(row) => Err(BackendError::NotFinite { row }),
         None => Ok(()),
     }

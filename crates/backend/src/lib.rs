@@ -22,7 +22,7 @@ pub mod rope;
 pub mod state;
 mod weight;
 
-pub use backend::{Arithmetic, Backend, LoadedId, Reserve, Row, SequenceId, check_finite, largest};
+pub use backend::{Arithmetic, Backend, LoadedId, Reserve, Row, SequenceId, check_finite, largest, maximum};
 pub use cut::{Cut, Origin};
 pub use error::BackendError;
 pub use kv_type::{KV_GROUP, KV_TYPES, KvType, KvTypes};

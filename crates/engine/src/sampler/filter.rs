@@ -5,6 +5,8 @@
 
 use std::cmp::Ordering;
 
+use dewdrop_backend::maximum;
+
 /// A token that may be chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
@@ -20,13 +22,30 @@ pub(super) fn rank_order(a: &Candidate, b: &Candidate) -> Ordering {
     (b.logit + 0.0).total_cmp(&(a.logit + 0.0)).then(a.id.cmp(&b.id))
 }
 
-/// Leaves the `k` best, in no order; 0 leaves all.
-pub fn top_k(candidates: &mut Vec<Candidate>, k: usize) {
-    if k == 0 || k >= candidates.len() {
-        return;
+/// Logits whose largest is looked for at once.
+const CHUNK: usize = 256;
+
+/// Collects the `k` best of all tokens, in no order; 0 collects all.
+///
+/// Large vocabularies have more than 100,000 tokens, of which few can be among the best: of chunks' largest logits the `k`th
+/// is none too large, and most chunks have nothing as large.
+pub fn top_k(logits: &[f32], k: usize, candidates: &mut Vec<Candidate>) {
+    candidates.clear();
+    let candidate = |(id, &logit): (usize, &f32)| Candidate { id: id as u32, logit };
+    let mut maxima: Vec<f32> = logits.chunks(CHUNK).map(maximum).collect();
+    if k == 0 || k >= maxima.len() {
+        candidates.extend(logits.iter().enumerate().map(candidate));
+    } else {
+        let least = *maxima.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1;
+        for (i, chunk) in logits.chunks(CHUNK).enumerate().filter(|(_, chunk)| maximum(chunk) >= least) {
+            let of_chunk = (i * CHUNK..).zip(chunk).map(candidate);
+            candidates.extend(of_chunk.filter(|candidate| candidate.logit >= least));
+        }
     }
-    candidates.select_nth_unstable_by(k - 1, rank_order);
-    candidates.truncate(k);
+    if k > 0 && k < candidates.len() {
+        candidates.select_nth_unstable_by(k - 1, rank_order);
+        candidates.truncate(k);
+    }
 }
 
 /// Leaves the fewest of the best whose probabilities reach `p` together, best first; 1 leaves all.
@@ -67,12 +86,19 @@ mod tests {
     use super::*;
 
     /// Few different values, so that there are ties.
+    fn logits(n: std::ops::Range<usize>) -> impl Strategy<Value = Vec<f32>> {
+        let logit = (-20i8..20).prop_map(|logit| f32::from(logit) * 0.3);
+        prop::collection::vec(logit, n)
+    }
+
     fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
-        prop::collection::vec(-20i8..20, 1..60).prop_map(|logits| {
-            let candidate =
-                |(id, logit): (usize, i8)| Candidate { id: id as u32, logit: f32::from(logit) * 0.3 };
-            logits.into_iter().enumerate().map(candidate).collect()
-        })
+        logits(1..60).prop_map(|logits| all(&logits))
+    }
+
+    fn all(logits: &[f32]) -> Vec<Candidate> {
+        let mut all = Vec::new();
+        top_k(logits, 0, &mut all);
+        all
     }
 
     fn ranked(candidates: &[Candidate]) -> Vec<Candidate> {
@@ -88,9 +114,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn top_k_is_the_start_of_the_ranking(all in candidates(), k in 0usize..70) {
-            let mut left = all.clone();
-            top_k(&mut left, k);
+        fn top_k_is_the_start_of_the_ranking(logits in logits(1..4000), k in 0usize..70) {
+            let candidate = |(id, &logit): (usize, &f32)| Candidate { id: id as u32, logit };
+            let all: Vec<Candidate> = logits.iter().enumerate().map(candidate).collect();
+            let mut left = Vec::new();
+            top_k(&logits, k, &mut left);
             let n = if k == 0 { all.len() } else { k.min(all.len()) };
             prop_assert_eq!(ranked(&left), &ranked(&all)[..n]);
         }
@@ -122,12 +150,12 @@ mod tests {
         }
 
         #[test]
-        fn every_filter_leaves_the_best(all in candidates(), k in 0usize..5, p in 0.001f32..1.0) {
-            let mut left = all.clone();
-            top_k(&mut left, k);
+        fn every_filter_leaves_the_best(logits in logits(1..300), k in 0usize..5, p in 0.001f32..1.0) {
+            let mut left = Vec::new();
+            top_k(&logits, k, &mut left);
             top_p(&mut left, p);
             min_p(&mut left, p);
-            prop_assert_eq!(ranked(&left)[0], ranked(&all)[0]);
+            prop_assert_eq!(ranked(&left)[0], ranked(&all(&logits))[0]);
         }
     }
 }

@@ -28,9 +28,8 @@ fn best(logits: &[f32], n: usize) -> Vec<Candidate> {
     if n == 0 {
         return Vec::new();
     }
-    let candidate = |(id, &logit): (usize, &f32)| Candidate { id: id as u32, logit };
-    let mut candidates: Vec<Candidate> = logits.iter().enumerate().map(candidate).collect();
-    top_k(&mut candidates, n);
+    let mut candidates = Vec::new();
+    top_k(logits, n, &mut candidates);
     candidates.sort_unstable_by(rank_order);
     candidates
 }

@@ -76,10 +76,7 @@ impl Sampler {
     }
 
     fn filter(&mut self) {
-        let candidate = |(id, &logit): (usize, &f32)| Candidate { id: id as u32, logit };
-        self.candidates.clear();
-        self.candidates.extend(self.logits.iter().enumerate().map(candidate));
-        filter::top_k(&mut self.candidates, self.sampling.top_k);
+        filter::top_k(&self.logits, self.sampling.top_k, &mut self.candidates);
         filter::top_p(&mut self.candidates, self.sampling.top_p);
         filter::min_p(&mut self.candidates, self.sampling.min_p);
     }
