@@ -1,9 +1,9 @@
 //! A matrix rearranged for kernels: the file's bytes in the order in which they are used.
 //!
-//! Sixteen channels stand together, block after block. Within a block of sixteen channels come its pieces one after
-//! another, a piece being the same few bytes of every channel side by side: four bytes, but where the format has a lone
-//! half or byte. So lanes are channels without a transposition, sixteen channels are one stream instead of sixteen, and
-//! the number of bytes is that of the file. What is unpacked is the same, and so are all results.
+//! Sixteen channels stand together, block after block. Within a block of sixteen channels come its pieces in the order in
+//! which they are read, a piece being the same few bytes of every channel side by side: four bytes, but where the format has
+//! a lone half or byte. So lanes are channels without a transposition, sixteen channels are one stream instead of sixteen,
+//! and the number of bytes is that of the file. What is unpacked is the same, and so are all results.
 
 use std::sync::{Arc, Mutex};
 

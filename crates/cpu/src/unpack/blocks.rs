@@ -4,14 +4,8 @@ use super::Packing;
 use crate::lanes::Lanes;
 use crate::panel::CHANNELS;
 
-/// A place within a block where a piece of fewer than four bytes stands.
-#[derive(Clone, Copy)]
-pub(super) struct Narrow {
-    pub(super) at: usize,
-    pub(super) len: usize,
-}
-
-/// A rearranged block: lanes are channels, byte `at` of all of them begins at `CHANNELS * at`.
+/// A rearranged block: lanes are channels, byte `at` of all of them, in the order of [`Packing::ORDER`], begins at
+/// `CHANNELS * at`.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a>(pub(super) &'a [u8]);
 
@@ -52,39 +46,40 @@ pub(super) fn rearrange<L: Lanes, P: Packing>(l: L, channels: &[&[u8]; CHANNELS]
     for j in 0..CHANNELS {
         block[j] = &channels[j][b * P::BYTES..][..P::BYTES];
     }
-    let mut at = 0;
-    while at < P::BYTES {
-        let (len, out) = (piece::<P>(at), &mut out[CHANNELS * at..]);
-        match len {
-            16 => {
-                let words = sixteen(l, &block, at);
-                for k in 0..4 {
-                    l.store_bytes(words[k], out[64 * k..].first_chunk_mut().expect("four words of each"));
+    let mut out = out;
+    for &(first, n) in P::ORDER {
+        let mut at = first;
+        while at < first + n {
+            let len = piece(first + n - at);
+            let (piece, rest) = out.split_at_mut(CHANNELS * len);
+            match len {
+                16 => {
+                    let words = sixteen(l, &block, at);
+                    for k in 0..4 {
+                        l.store_bytes(
+                            words[k],
+                            piece[64 * k..].first_chunk_mut().expect("four words of each"),
+                        );
+                    }
                 }
+                4 => put::<4>(&block, at, piece),
+                2 => put::<2>(&block, at, piece),
+                _ => put::<1>(&block, at, piece),
             }
-            4 => put::<4>(&block, at, out),
-            2 => put::<2>(&block, at, out),
-            _ => put::<1>(&block, at, out),
+            at += len;
+            out = rest;
         }
-        at += len;
     }
 }
 
-/// Bytes that move together from `at` on: a narrow piece, or four words, or one.
-const fn piece<P: Packing>(at: usize) -> usize {
-    let mut end = P::BYTES;
-    let mut i = 0;
-    while i < P::NARROW.len() {
-        let narrow = P::NARROW[i];
-        if narrow.at == at {
-            return narrow.len;
-        }
-        if narrow.at > at && narrow.at < end {
-            end = narrow.at;
-        }
-        i += 1;
+/// Bytes that move together where `left` are to come: four words, a word, or what is narrower.
+const fn piece(left: usize) -> usize {
+    match left {
+        16.. => 16,
+        4.. => 4,
+        2.. => 2,
+        _ => 1,
     }
-    if end - at >= 16 { 16 } else { 4 }
 }
 
 /// Bytes `at` to `at + 15` of each channel: vector k holds bytes `4k` to `4k + 3` of them.

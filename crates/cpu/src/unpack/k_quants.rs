@@ -1,6 +1,6 @@
 //! Super-blocks of 256 weights whose groups have a scale and a minimum.
 
-use super::blocks::{Block, Narrow};
+use super::blocks::Block;
 use super::lanes::{each, field, kept, moved, negative, put_floats, six, times, times_placed};
 use super::{Packing, Sink};
 use crate::lanes::{Floats, Lanes};
@@ -36,7 +36,6 @@ impl Packing for Q4K {
     const LEN: usize = 256;
     const BYTES: usize = 144;
     const FORM: Form = Form { group: 32, minima: true, range: Range::Small { bias: 0, steps: 8 } };
-    const NARROW: &'static [Narrow] = &[];
     const UNIT: usize = 2;
 
     #[inline(always)]
@@ -63,7 +62,6 @@ impl Packing for Q5K {
     const LEN: usize = 256;
     const BYTES: usize = 176;
     const FORM: Form = Form { group: 32, minima: true, range: Range::Small { bias: 0, steps: 4 } };
-    const NARROW: &'static [Narrow] = &[];
     const UNIT: usize = 2;
 
     #[inline(always)]
@@ -90,7 +88,6 @@ impl Packing for Q2K {
     const LEN: usize = 256;
     const BYTES: usize = 84;
     const FORM: Form = Form { group: 16, minima: true, range: Range::Small { bias: 0, steps: 4 } };
-    const NARROW: &'static [Narrow] = &[];
     const UNIT: usize = 8;
 
     #[inline(always)]

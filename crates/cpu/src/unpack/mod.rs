@@ -19,7 +19,7 @@ use dewdrop_format::BlockType;
 pub(crate) use self::few::FewRows;
 pub(crate) use self::pairs::arrange_pairs;
 
-use self::blocks::{Block, Narrow, rearrange};
+use self::blocks::{Block, rearrange};
 use crate::isa::Isa;
 use crate::lanes::{Bytes, Floats, Job, Lanes};
 use crate::panel::{CHANNELS, Form, PartMut};
@@ -70,8 +70,9 @@ trait Packing {
     /// Bytes of a block.
     const BYTES: usize;
     const FORM: Form;
-    /// Pieces of a block that are not read as words of four bytes.
-    const NARROW: &'static [Narrow];
+    /// The block's stretches in the order in which they are read and therefore stand once it is rearranged: where each begins in
+    /// the file, and how long it is. Lone halves and bytes are stretches of their own, others have whole words.
+    const ORDER: &'static [(usize, usize)] = &[(0, Self::BYTES)];
     /// Groups of a stretch whose bits lie as in the next one: constants of the code that unpacks it.
     const UNIT: usize = 1;
     /// Units of a block.

@@ -1,14 +1,10 @@
 //! Types of 32 weights with one scale.
 
-use super::blocks::{Block, Narrow};
+use super::blocks::Block;
 use super::lanes::{field, fifth_bits, put_floats};
 use super::{Packing, Sink};
 use crate::lanes::{Floats, Lanes};
 use crate::panel::{Form, Range};
-
-/// One half before all else, or two.
-const HALF: &[Narrow] = &[Narrow { at: 0, len: 2 }];
-const HALVES: &[Narrow] = &[Narrow { at: 0, len: 2 }, Narrow { at: 2, len: 2 }];
 
 const SIGNED: Form = Form { group: 32, minima: false, range: Range::Signed };
 
@@ -35,7 +31,7 @@ impl Packing for Q8_0 {
     const LEN: usize = 32;
     const BYTES: usize = 34;
     const FORM: Form = SIGNED;
-    const NARROW: &'static [Narrow] = HALF;
+    const ORDER: &'static [(usize, usize)] = &[(0, 2), (2, 32)];
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
@@ -57,7 +53,7 @@ impl Packing for Q4_0 {
     const LEN: usize = 32;
     const BYTES: usize = 18;
     const FORM: Form = small(8, 8, false);
-    const NARROW: &'static [Narrow] = HALF;
+    const ORDER: &'static [(usize, usize)] = &[(0, 2), (2, 16)];
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
@@ -80,7 +76,7 @@ impl Packing for Q4_1 {
     const LEN: usize = 32;
     const BYTES: usize = 20;
     const FORM: Form = small(0, 8, true);
-    const NARROW: &'static [Narrow] = HALVES;
+    const ORDER: &'static [(usize, usize)] = &[(0, 2), (2, 2), (4, 16)];
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], minima: &mut [Floats]) {
@@ -104,7 +100,7 @@ impl Packing for Q5_0 {
     const LEN: usize = 32;
     const BYTES: usize = 22;
     const FORM: Form = small(16, 4, false);
-    const NARROW: &'static [Narrow] = HALF;
+    const ORDER: &'static [(usize, usize)] = &[(0, 2), (2, 20)];
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
@@ -124,7 +120,7 @@ impl Packing for Q5_1 {
     const LEN: usize = 32;
     const BYTES: usize = 24;
     const FORM: Form = small(0, 4, true);
-    const NARROW: &'static [Narrow] = HALVES;
+    const ORDER: &'static [(usize, usize)] = &[(0, 2), (2, 2), (4, 20)];
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], minima: &mut [Floats]) {
@@ -156,7 +152,7 @@ impl Packing for Iq4Nl {
     const LEN: usize = 32;
     const BYTES: usize = 18;
     const FORM: Form = SIGNED;
-    const NARROW: &'static [Narrow] = HALF;
+    const ORDER: &'static [(usize, usize)] = &[(0, 2), (2, 16)];
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
@@ -183,7 +179,7 @@ impl Packing for Mxfp4 {
     const LEN: usize = 32;
     const BYTES: usize = 17;
     const FORM: Form = small(E2M1_BIAS, 4, false);
-    const NARROW: &'static [Narrow] = &[Narrow { at: 0, len: 1 }];
+    const ORDER: &'static [(usize, usize)] = &[(0, 1), (1, 16)];
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {

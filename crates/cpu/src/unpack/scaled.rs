@@ -1,6 +1,6 @@
 //! Super-blocks of 256 weights whose groups have a scale only.
 
-use super::blocks::{Block, Narrow};
+use super::blocks::Block;
 use super::lanes::{bits, each, field, moved, put_floats, signed_byte, six, times_placed};
 use super::plain::{IQ4, nibbles};
 use super::{Packing, Sink};
@@ -15,14 +15,20 @@ impl Packing for Q6K {
     const LEN: usize = 256;
     const BYTES: usize = 210;
     const FORM: Form = Form { group: 16, minima: false, range: Range::Small { bias: 32, steps: 2 } };
-    const NARROW: &'static [Narrow] = &[Narrow { at: 208, len: 2 }];
+    // d and factors; then of each half codes and their upper bits in turn, and two more stretches of codes.
+    #[rustfmt::skip]
+    const ORDER: &'static [(usize, usize)] = &[
+        (208, 2), (192, 16),
+        (0, 16), (128, 16), (16, 16), (144, 16), (32, 32),
+        (64, 16), (160, 16), (80, 16), (176, 16), (96, 32),
+    ];
     const UNIT: usize = 8;
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
-        let d = block.half(l, 208);
+        let d = block.half(l, 0);
         for g in 0..16 {
-            let factor = signed_byte(l, block.word(l, 192 + g / 4 * 4), (g % 4) as u32);
+            let factor = signed_byte(l, block.word(l, 2 + g / 4 * 4), (g % 4) as u32);
             put_floats(l, l.mul(d, l.to_float(factor)), &mut scales[g]);
         }
     }
@@ -31,8 +37,8 @@ impl Packing for Q6K {
     fn unit<L: Lanes>(l: L, block: Block<'_>, unit: usize, sink: &mut impl Sink<L>) {
         each!(i in [0 1 2 3 4 5 6 7] {
             for k in 0..4 {
-                let low = block.word(l, 64 * unit + 16 * (i % 4) + 4 * k);
-                let upper = block.word(l, 128 + 32 * unit + 16 * (i % 2) + 4 * k);
+                let low = block.word(l, 18 + 96 * unit + [0, 32, 64, 80][i % 4] + 4 * k);
+                let upper = block.word(l, 18 + 96 * unit + [16, 48][i % 2] + 4 * k);
                 let low = field(l, low, 4 * (i / 4) as u32, 4);
                 sink.put(i, k, l.or(low, moved(l, upper, 2 * (i / 2) as u32, 2, 4)), 0);
             }
@@ -47,16 +53,16 @@ impl Packing for Q3K {
     const LEN: usize = 256;
     const BYTES: usize = 110;
     const FORM: Form = Form { group: 16, minima: false, range: Range::Small { bias: 4, steps: 4 } };
-    const NARROW: &'static [Narrow] = &[Narrow { at: 108, len: 2 }];
+    const ORDER: &'static [(usize, usize)] = &[(108, 2), (96, 12), (0, 96)];
     const UNIT: usize = 8;
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
-        let d = block.half(l, 108);
+        let d = block.half(l, 0);
         // Factors of 6 bits: nibbles of 8 bytes, low ones first, then four times two bits in 4 bytes.
-        let upper = block.word(l, 104);
+        let upper = block.word(l, 10);
         for i in 0..4 {
-            let lower = l.shr(block.word(l, 96 + 4 * (i % 2)), 4 * (i / 2) as u32);
+            let lower = l.shr(block.word(l, 2 + 4 * (i % 2)), 4 * (i / 2) as u32);
             let upper = if i < 2 { l.shl(upper, 4 - 2 * i as u32) } else { l.shr(upper, 2 * i as u32 - 4) };
             for j in 0..4 {
                 let from = 8 * j as u32;
@@ -73,8 +79,8 @@ impl Packing for Q3K {
             // There would be no bit above the last two.
             let shift = if from < 6 { from } else { 0 };
             for k in 0..4 {
-                let low = block.word(l, 32 + 32 * unit + 16 * (i % 2) + 4 * k);
-                let thirds = l.shr(block.word(l, 16 * (i % 2) + 4 * k), 4 * unit as u32);
+                let low = block.word(l, 46 + 32 * unit + 16 * (i % 2) + 4 * k);
+                let thirds = l.shr(block.word(l, 14 + 16 * (i % 2) + 4 * k), 4 * unit as u32);
                 let third = moved(l, thirds, i as u32 / 2, 1, shift + 2);
                 sink.put(i, k, l.or(moved(l, low, from, 2, shift), third), shift);
             }
@@ -89,7 +95,6 @@ impl Packing for Iq4Xs {
     const LEN: usize = 256;
     const BYTES: usize = 136;
     const FORM: Form = Form { group: 32, minima: false, range: Range::Signed };
-    const NARROW: &'static [Narrow] = &[];
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
