@@ -9,6 +9,10 @@ pub(crate) const AHEAD: usize = 6656;
 /// Bytes that memory hands over at once.
 pub(crate) const LINE: usize = 64;
 
+/// One of so many lines is asked for where the processor [follows streams](crate::isa::Isa::follows_streams) and bytes are
+/// read in order with little to compute between them.
+pub(crate) const SPARSE: usize = 4;
+
 /// What is read after a product: memory would rest while it computes, so lines are asked for little by little, all of
 /// them by its end.
 #[derive(Clone, Copy)]

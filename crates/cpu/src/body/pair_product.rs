@@ -1,6 +1,6 @@
 //! Sixteen channels of bfloat16 weights times rows: pairs of inputs, channels as lanes.
 
-use super::next::{AHEAD, Next};
+use super::next::{AHEAD, Next, SPARSE};
 use super::target::Target;
 use super::tiles::{Tiled, by_tiles};
 use crate::isa::Isa;
@@ -22,8 +22,9 @@ struct PairProduct<'a> {
     x: &'a Pairs,
     target: Target<'a>,
     next: Next,
-    /// Whether a tile asks for what follows the panel, pair by pair.
-    asks: bool,
+    /// One of so many vectors of weights asks for the line that is needed a while later; none if there are several tiles,
+    /// which ask for what is next.
+    asking: Option<usize>,
 }
 
 /// Multiplies a panel with all rows. As many bytes from `soon` on are needed next; if there are none, those that follow.
@@ -43,7 +44,8 @@ pub(crate) unsafe fn pair_product(
         _ if asks => Next::NOTHING,
         at => Next::new(at, bytes.len(), n_tiles * panel.len().div_ceil(ASKING)),
     };
-    isa.run_pairs(PairProduct { panel, x, target, next, asks });
+    let asking = asks.then(|| if isa.follows_streams() { SPARSE } else { 1 });
+    isa.run_pairs(PairProduct { panel, x, target, next, asking });
 }
 
 impl Job for PairProduct<'_> {
@@ -72,7 +74,7 @@ impl Tiled for PairProduct<'_> {
             for (panel, x) in panel.chunks(ASKING).zip(x.chunks(words * ASKING)) {
                 asks_left -= 1;
                 self.next.ask(l, asks_left);
-                acc = stretch(l, panel, x, acc, self.asks);
+                acc = stretch(l, panel, x, acc, self.asking);
             }
             for r in 0..ROWS {
                 let value = l.mul(acc[r], l.splat(scales[r]));
@@ -91,12 +93,12 @@ fn stretch<L: Lanes, const ROWS: usize>(
     panel: PairPanel<'_>,
     x: &[[u32; ROWS]],
     mut acc: [L::F; ROWS],
-    asks: bool,
+    asking: Option<usize>,
 ) -> [L::F; ROWS] {
     let words = L::PAIR_WORDS;
-    for (w, x) in panel.iter().zip(x.chunks_exact(words)) {
-        if asks {
-            l.prefetch(w.as_ptr().wrapping_add(AHEAD));
+    for (i, (w, x)) in panel.iter().zip(x.chunks_exact(words)).enumerate() {
+        if asking == Some(1) || asking == Some(SPARSE) && i.is_multiple_of(SPARSE) {
+            l.prefetch_far(w.as_ptr().wrapping_add(AHEAD));
         }
         let w = l.load_bytes(w);
         for r in 0..ROWS {

@@ -32,13 +32,6 @@ impl Avx512<true> {
         found.then_some(Avx512(()))
     }
 
-    /// Whether `vdpbf16ps` is faster than two fused multiply-adds. AMD's is, by two; Intel's (Sapphire Rapids and its
-    /// successor) takes longer than they do.
-    pub(crate) fn pays(self) -> bool {
-        let CpuidResult { ebx, ecx, edx, .. } = __cpuid(0);
-        [ebx, edx, ecx].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD"
-    }
-
     /// Runs a job with the instruction set enabled.
     pub(crate) fn run<J: Job>(self, job: J) -> J::Output {
         // SAFETY: a token exists only where `detect` has found what `enter_bf16` enables.

@@ -187,12 +187,14 @@ impl Multiply<'_> {
         let bytes = self.arranged(unpacker.arrange, &channels, room);
         let (target, soon) = (self.target(&channels), self.soon(&channels));
         if x.are_few() {
-            let ahead = soon.unwrap_or(bytes.as_ptr().wrapping_add(AHEAD));
+            let (ahead, one_stream) = (soon.unwrap_or(bytes.as_ptr().wrapping_add(AHEAD)), soon.is_none());
             // Multiplied as they are unpacked: for a second tile of rows once more, from the cache.
             for tile in 0..x.tiling().n_tiles() {
                 let room = panel.part_mut(unpacker.form, block_type.block().len);
                 // SAFETY: by the caller.
-                unsafe { (unpacker.few)(self.isa, FewRows { bytes, ahead, x, tile, target, room }) };
+                unsafe {
+                    (unpacker.few)(self.isa, FewRows { bytes, ahead, one_stream, x, tile, target, room })
+                };
             }
             return;
         }

@@ -6,7 +6,7 @@ use super::blocks::Block;
 use super::{Packing, Sink};
 use crate::activations::{Activations, Tile};
 use crate::body::integer_product::four;
-use crate::body::next::LINE;
+use crate::body::next::{LINE, SPARSE};
 use crate::body::target::Target;
 use crate::isa::Isa;
 use crate::lanes::{Floats, Job, Lanes};
@@ -18,6 +18,8 @@ pub(crate) struct FewRows<'a> {
     pub(crate) bytes: &'a [u8],
     /// Where as many lie that are needed a while after them.
     pub(crate) ahead: *const u8,
+    /// Whether these and those are parts of one stream, not those in file order.
+    pub(crate) one_stream: bool,
     pub(crate) x: &'a Activations,
     pub(crate) tile: usize,
     /// Where all their inputs' products go.
@@ -31,18 +33,21 @@ pub(crate) struct FewRows<'a> {
 /// # Safety
 /// The target's columns are the present task's alone.
 pub(super) unsafe fn multiply<P: Packing>(isa: Isa, rows: FewRows<'_>) {
+    let sparse = P::SMOOTH && rows.one_stream && isa.follows_streams();
     match rows.x.tiling().width(rows.tile) {
-        1 => isa.run(Multiply::<P, 1> { rows, of: PhantomData }),
-        2 => isa.run(Multiply::<P, 2> { rows, of: PhantomData }),
-        4 => isa.run(Multiply::<P, 4> { rows, of: PhantomData }),
-        6 => isa.run(Multiply::<P, 6> { rows, of: PhantomData }),
-        8 => isa.run(Multiply::<P, 8> { rows, of: PhantomData }),
+        1 => isa.run(Multiply::<P, 1> { rows, sparse, of: PhantomData }),
+        2 => isa.run(Multiply::<P, 2> { rows, sparse, of: PhantomData }),
+        4 => isa.run(Multiply::<P, 4> { rows, sparse, of: PhantomData }),
+        6 => isa.run(Multiply::<P, 6> { rows, sparse, of: PhantomData }),
+        8 => isa.run(Multiply::<P, 8> { rows, sparse, of: PhantomData }),
         width => unreachable!("{width} rows as few ones"),
     }
 }
 
 struct Multiply<'a, P, const ROWS: usize> {
     rows: FewRows<'a>,
+    /// Whether only one of [`SPARSE`] lines is asked for.
+    sparse: bool,
     of: PhantomData<P>,
 }
 
@@ -156,6 +161,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
                 partial: [l.no_products(); ROWS],
                 sums: [l.splat_int(0); ROWS],
                 acc,
+                sparse: self.sparse,
                 of: PhantomData,
             };
             P::unit(l, Block(bytes), unit, &mut dot);
@@ -178,6 +184,7 @@ struct Dot<'a, L: Lanes, P, const ROWS: usize> {
     partial: [L::P; ROWS],
     sums: [L::I; ROWS],
     acc: [L::F; ROWS],
+    sparse: bool,
     of: PhantomData<P>,
 }
 
@@ -188,7 +195,10 @@ impl<L: Lanes, P: Packing, const ROWS: usize> Dot<'_, L, P, ROWS> {
     fn ask(&self, i: usize) {
         let n_lines = P::UNIT_BYTES.div_ceil(LINE);
         for line in n_lines * i / P::UNIT..n_lines * (i + 1) / P::UNIT {
-            self.l.prefetch_far(self.ahead.wrapping_add(LINE * line));
+            // What is not smooth has no branch here.
+            if !P::SMOOTH || !self.sparse || line.is_multiple_of(SPARSE) {
+                self.l.prefetch_far(self.ahead.wrapping_add(LINE * line));
+            }
         }
     }
 

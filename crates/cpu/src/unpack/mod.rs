@@ -73,6 +73,8 @@ trait Packing {
     /// The block's stretches in the order in which they are read and therefore stand once it is rearranged: where each begins in
     /// the file, and how long it is. Lone halves and bytes are stretches of their own, others have whole words.
     const ORDER: &'static [(usize, usize)] = &[(0, Self::BYTES)];
+    /// Whether bytes are read once, in order, with little to compute between them.
+    const SMOOTH: bool = false;
     /// Groups of a stretch whose bits lie as in the next one: constants of the code that unpacks it.
     const UNIT: usize = 1;
     /// Units of a block.

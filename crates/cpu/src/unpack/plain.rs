@@ -32,6 +32,7 @@ impl Packing for Q8_0 {
     const BYTES: usize = 34;
     const FORM: Form = SIGNED;
     const ORDER: &'static [(usize, usize)] = &[(0, 2), (2, 32)];
+    const SMOOTH: bool = true;
 
     #[inline(always)]
     fn scales<L: Lanes>(l: L, block: Block<'_>, scales: &mut [Floats], _minima: &mut [Floats]) {
