@@ -1,6 +1,7 @@
 //! A block of sixteen channels, rearranged as [`crate::panels`] says: how unpackers read it, and how it comes from a file.
 
 use super::Packing;
+use super::lanes::each;
 use crate::lanes::Lanes;
 use crate::panel::CHANNELS;
 
@@ -47,29 +48,44 @@ pub(super) fn rearrange<L: Lanes, P: Packing>(l: L, channels: &[&[u8]; CHANNELS]
         block[j] = &channels[j][b * P::BYTES..][..P::BYTES];
     }
     let mut out = out;
-    for &(first, n) in P::ORDER {
-        let mut at = first;
-        while at < first + n {
-            let len = piece(first + n - at);
-            let (piece, rest) = out.split_at_mut(CHANNELS * len);
-            match len {
-                16 => {
-                    let words = sixteen(l, &block, at);
-                    for k in 0..4 {
-                        l.store_bytes(
-                            words[k],
-                            piece[64 * k..].first_chunk_mut().expect("four words of each"),
-                        );
-                    }
-                }
-                4 => put::<4>(&block, at, piece),
-                2 => put::<2>(&block, at, piece),
-                _ => put::<1>(&block, at, piece),
-            }
-            at += len;
-            out = rest;
+    const { assert!(P::ORDER.len() <= 12, "as many stretches as are moved") };
+    // Written out, so that compilers know every place.
+    each!(i in [0 1 2 3 4 5 6 7 8 9 10 11] {
+        if let Some(&(first, n)) = P::ORDER.get(i) {
+            out = stretch(l, &block, first, n, out);
         }
+    });
+    assert!(out.is_empty(), "stretches make up a block");
+}
+
+/// Moves `n` bytes of each channel from `first` on, and yields what is left of `out`.
+#[inline(always)]
+fn stretch<'a, L: Lanes>(
+    l: L,
+    block: &[&[u8]; CHANNELS],
+    first: usize,
+    n: usize,
+    mut out: &'a mut [u8],
+) -> &'a mut [u8] {
+    let mut at = first;
+    while at < first + n {
+        let len = piece(first + n - at);
+        let (piece, rest) = out.split_at_mut(CHANNELS * len);
+        match len {
+            16 => {
+                let words = sixteen(l, block, at);
+                for k in 0..4 {
+                    l.store_bytes(words[k], piece[64 * k..].first_chunk_mut().expect("four words of each"));
+                }
+            }
+            4 => put::<4>(block, at, piece),
+            2 => put::<2>(block, at, piece),
+            _ => put::<1>(block, at, piece),
+        }
+        at += len;
+        out = rest;
     }
+    out
 }
 
 /// Bytes that move together where `left` are to come: four words, a word, or what is narrower.
