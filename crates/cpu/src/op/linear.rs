@@ -15,7 +15,7 @@ use crate::body::decode::decode;
 use crate::body::float_product::{FloatProduct, float_product};
 use crate::body::float_row::{BF16, F16, F32, FloatRow, Stored};
 use crate::body::integer_product::{asks, product};
-use crate::body::next::{AHEAD, Next};
+use crate::body::next::Next;
 use crate::body::pair_product::pair_product;
 use crate::body::target::{End, Target};
 use crate::buffer::Buffer;
@@ -187,14 +187,11 @@ impl Multiply<'_> {
         let bytes = self.arranged(unpacker.arrange, &channels, room);
         let (target, soon) = (self.target(&channels), self.soon(&channels));
         if x.are_few() {
-            let (ahead, one_stream) = (soon.unwrap_or(bytes.as_ptr().wrapping_add(AHEAD)), soon.is_none());
             // Multiplied as they are unpacked: for a second tile of rows once more, from the cache.
             for tile in 0..x.tiling().n_tiles() {
                 let room = panel.part_mut(unpacker.form, block_type.block().len);
                 // SAFETY: by the caller.
-                unsafe {
-                    (unpacker.few)(self.isa, FewRows { bytes, ahead, one_stream, x, tile, target, room })
-                };
+                unsafe { (unpacker.few)(self.isa, FewRows { bytes, soon, x, tile, target, room }) };
             }
             return;
         }

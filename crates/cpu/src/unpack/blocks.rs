@@ -42,12 +42,16 @@ impl Block<'_> {
 
 /// Rearranges block `b` of sixteen channels.
 #[inline(always)]
-pub(super) fn rearrange<L: Lanes, P: Packing>(l: L, channels: &[&[u8]; CHANNELS], b: usize, out: &mut [u8]) {
+pub(super) fn rearrange<L: Lanes, P: Packing>(
+    l: L,
+    channels: &[&[u8]; CHANNELS],
+    b: usize,
+    mut out: &mut [u8],
+) {
     let mut block: [&[u8]; CHANNELS] = [&[]; CHANNELS];
     for j in 0..CHANNELS {
         block[j] = &channels[j][b * P::BYTES..][..P::BYTES];
     }
-    let mut out = out;
     const { assert!(P::ORDER.len() <= 12, "as many stretches as are moved") };
     // Written out, so that compilers know every place.
     each!(i in [0 1 2 3 4 5 6 7 8 9 10 11] {

@@ -6,7 +6,7 @@ use super::blocks::Block;
 use super::{Packing, Sink};
 use crate::activations::{Activations, Tile};
 use crate::body::integer_product::four;
-use crate::body::next::{LINE, SPARSE};
+use crate::body::next::{AHEAD, LINE, SPARSE};
 use crate::body::target::Target;
 use crate::isa::Isa;
 use crate::lanes::{Floats, Job, Lanes};
@@ -16,10 +16,8 @@ use crate::panel::{CHANNELS, PartMut, Range, SPAN};
 pub(crate) struct FewRows<'a> {
     /// Their rearranged blocks.
     pub(crate) bytes: &'a [u8],
-    /// Where as many lie that are needed a while after them.
-    pub(crate) ahead: *const u8,
-    /// Whether these and those are parts of one stream, not those in file order.
-    pub(crate) one_stream: bool,
+    /// Where as many lie that are needed next; none if those are the ones that follow.
+    pub(crate) soon: Option<*const u8>,
     pub(crate) x: &'a Activations,
     pub(crate) tile: usize,
     /// Where all their inputs' products go.
@@ -33,22 +31,31 @@ pub(crate) struct FewRows<'a> {
 /// # Safety
 /// The target's columns are the present task's alone.
 pub(super) unsafe fn multiply<P: Packing>(isa: Isa, rows: FewRows<'_>) {
-    let sparse = P::SMOOTH && rows.one_stream && isa.follows_streams();
     match rows.x.tiling().width(rows.tile) {
-        1 => isa.run(Multiply::<P, 1> { rows, sparse, of: PhantomData }),
-        2 => isa.run(Multiply::<P, 2> { rows, sparse, of: PhantomData }),
-        4 => isa.run(Multiply::<P, 4> { rows, sparse, of: PhantomData }),
-        6 => isa.run(Multiply::<P, 6> { rows, sparse, of: PhantomData }),
-        8 => isa.run(Multiply::<P, 8> { rows, sparse, of: PhantomData }),
+        1 => isa.run(Multiply::<P, 1>::new(isa, rows)),
+        2 => isa.run(Multiply::<P, 2>::new(isa, rows)),
+        4 => isa.run(Multiply::<P, 4>::new(isa, rows)),
+        6 => isa.run(Multiply::<P, 6>::new(isa, rows)),
+        8 => isa.run(Multiply::<P, 8>::new(isa, rows)),
         width => unreachable!("{width} rows as few ones"),
     }
 }
 
 struct Multiply<'a, P, const ROWS: usize> {
     rows: FewRows<'a>,
+    /// Where bytes lie that are needed a while after the present ones.
+    ahead: *const u8,
     /// Whether only one of [`SPARSE`] lines is asked for.
     sparse: bool,
     of: PhantomData<P>,
+}
+
+impl<'a, P: Packing, const ROWS: usize> Multiply<'a, P, ROWS> {
+    fn new(isa: Isa, rows: FewRows<'a>) -> Self {
+        let ahead = rows.soon.unwrap_or(rows.bytes.as_ptr().wrapping_add(AHEAD));
+        let sparse = P::SMOOTH && rows.soon.is_none() && isa.follows_streams();
+        Multiply { rows, ahead, sparse, of: PhantomData }
+    }
 }
 
 impl<P: Packing, const ROWS: usize> Job for Multiply<'_, P, ROWS> {
@@ -143,7 +150,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
         inputs: Inputs<'_, ROWS>,
         mut acc: [L::F; ROWS],
     ) -> [L::F; ROWS] {
-        let FewRows { room, ahead, .. } = &mut self.rows;
+        let (room, ahead) = (&mut self.rows.room, &mut self.ahead);
         let n_groups = P::UNITS * P::UNIT;
         let scales = &mut room.scales[..n_groups];
         let minima = &mut room.minima[..if P::FORM.minima { n_groups } else { 0 }];

@@ -32,12 +32,12 @@ const CHUNK: usize = 256;
 pub fn top_k(logits: &[f32], k: usize, candidates: &mut Vec<Candidate>) {
     candidates.clear();
     let candidate = |(id, &logit): (usize, &f32)| Candidate { id: id as u32, logit };
-    let mut maxima: Vec<f32> = logits.chunks(CHUNK).map(maximum).collect();
-    if k == 0 || k >= maxima.len() {
+    if k == 0 || k >= logits.len().div_ceil(CHUNK) {
         candidates.extend(logits.iter().enumerate().map(candidate));
     } else {
-        let least = *maxima.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1;
-        for (i, chunk) in logits.chunks(CHUNK).enumerate().filter(|(_, chunk)| maximum(chunk) >= least) {
+        let maxima: Vec<f32> = logits.chunks(CHUNK).map(maximum).collect();
+        let least = *maxima.clone().select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1;
+        for (i, chunk) in logits.chunks(CHUNK).enumerate().filter(|(i, _)| maxima[*i] >= least) {
             let of_chunk = (i * CHUNK..).zip(chunk).map(candidate);
             candidates.extend(of_chunk.filter(|candidate| candidate.logit >= least));
         }

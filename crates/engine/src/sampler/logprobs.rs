@@ -1,5 +1,7 @@
 //! How likely tokens were, before anything was filtered.
 
+use dewdrop_backend::maximum;
+
 use super::Candidate;
 use super::filter::{rank_order, top_k};
 
@@ -15,7 +17,7 @@ pub struct Logprobs {
 impl Logprobs {
     /// For `chosen` and the `n` most probable tokens. Sums run in f64 in the order of ids.
     pub fn of(logits: &[f32], chosen: u32, n: usize) -> Self {
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let largest = maximum(logits);
         let sum: f64 = logits.iter().map(|logit| libm::exp(f64::from(*logit) - f64::from(largest))).sum();
         let log_sum = f64::from(largest) + libm::log(sum);
         let logprob = |logit: f32| (f64::from(logit) - log_sum) as f32;
