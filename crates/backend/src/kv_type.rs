@@ -11,15 +11,19 @@ pub enum KvType {
     F16,
     /// Rounded to bfloat16.
     BF16,
+    /// Integers of 16 bits, each head of a position with a scale.
+    I16,
     /// Integers of 8 bits in groups of 32, each group with a scale in half precision.
     Q8_0,
 }
 
 /// All of them.
-pub const KV_TYPES: [KvType; 4] = [KvType::F32, KvType::F16, KvType::BF16, KvType::Q8_0];
+pub const KV_TYPES: [KvType; 5] = [KvType::F32, KvType::F16, KvType::BF16, KvType::I16, KvType::Q8_0];
 
-/// Values of a head that share a scale, in types that have scales.
+/// Values of a head that share a scale of [`KvType::Q8_0`]; and so many at a time are summed exactly in either type of integers.
 pub const KV_GROUP: usize = 32;
+/// Dimensions that lie side by side in a page: heads of [`KvType::I16`] are a multiple of these.
+pub(crate) const KV_LANES: usize = 16;
 
 impl KvType {
     /// As in flags and reports.
@@ -28,22 +32,28 @@ impl KvType {
             KvType::F32 => "f32",
             KvType::F16 => "f16",
             KvType::BF16 => "bf16",
+            KvType::I16 => "i16",
             KvType::Q8_0 => "q8_0",
         }
     }
 
-    /// Bytes of `n` values of a head.
-    pub fn bytes_for(self, n: usize) -> usize {
+    /// Bytes of a head's values at one position.
+    pub fn bytes_for(self, head_dim: usize) -> usize {
         match self {
-            KvType::F32 => 4 * n,
-            KvType::F16 | KvType::BF16 => 2 * n,
-            KvType::Q8_0 => n + 2 * (n / KV_GROUP),
+            KvType::F32 => 4 * head_dim,
+            KvType::F16 | KvType::BF16 => 2 * head_dim,
+            KvType::I16 => 2 * head_dim + 2,
+            KvType::Q8_0 => head_dim + 2 * (head_dim / KV_GROUP),
         }
     }
 
     /// Whether heads of this width can be kept so.
     pub fn fits(self, head_dim: usize) -> bool {
-        self != KvType::Q8_0 || head_dim.is_multiple_of(KV_GROUP)
+        match self {
+            KvType::F32 | KvType::F16 | KvType::BF16 => true,
+            KvType::I16 => head_dim.is_multiple_of(KV_LANES),
+            KvType::Q8_0 => head_dim.is_multiple_of(KV_GROUP),
+        }
     }
 }
 
@@ -101,13 +111,16 @@ mod tests {
         let mixed = KvTypes { keys: KvType::F16, values: KvType::Q8_0 };
         let error = mixed.check(&states(80)).unwrap_err().to_string();
         assert!(error.contains("--cache-type-v") && error.contains("80"), "{error}");
-        assert!(KvTypes { keys: KvType::F16, values: KvType::BF16 }.check(&states(80)).is_ok());
+        assert!(KvTypes { keys: KvType::F16, values: KvType::I16 }.check(&states(80)).is_ok());
+        let keys = KvTypes { keys: KvType::I16, values: KvType::F16 };
+        let error = keys.check(&states(24)).unwrap_err().to_string();
+        assert!(error.contains("--cache-type-k") && error.contains("24"), "{error}");
     }
 
     #[test]
     fn bytes_of_a_head() {
         let bytes = KV_TYPES.map(|kv| kv.bytes_for(128));
-        assert_eq!(bytes, [512, 256, 256, 136]);
+        assert_eq!(bytes, [512, 256, 256, 258, 136]);
         assert_eq!(KvTypes { keys: KvType::Q8_0, values: KvType::F16 }.bytes_for(128), 136 + 256);
     }
 }

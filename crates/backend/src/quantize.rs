@@ -1,6 +1,7 @@
-//! Activations as int8 for products with quantized weights: blocks of 32 with one scale.
+//! Activations as int8 for products with quantized weights: blocks of 32 with one scale. And what attention multiplies, as
+//! int16 with one scale.
 //!
-//! `docs/arithmetic.md`, "Activations to int8".
+//! `docs/arithmetic.md`, "Activations to int8", "Heads to int16".
 
 use crate::math::{largest_magnitude, power_of_two};
 
@@ -12,6 +13,8 @@ pub const SUM: usize = 16;
 pub const SMALLEST: f32 = power_of_two(-100);
 /// The largest quantized magnitude.
 pub const LARGEST: f32 = 127.0;
+/// The largest magnitude of integers of 16 bits: the sum of 32 products of two is below 2^31.
+pub const LARGEST_WORD: f32 = 8191.0;
 
 /// A row quantized to int8.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,6 +83,29 @@ pub fn quantize_block(x: &[f32], q: &mut [i8]) -> f32 {
     scale
 }
 
+/// Writes integers of 16 bits, at most [`LARGEST_WORD`] in magnitude, and returns their scale, which is a bfloat16.
+pub fn quantize_words(x: &[f32], q: &mut [i16]) -> f32 {
+    let amax = largest_magnitude(x);
+    q.fill(0);
+    if !amax.is_finite() {
+        return f32::NAN;
+    }
+    if amax < SMALLEST {
+        return 0.0;
+    }
+    let scale = up_to_bf16(amax / LARGEST_WORD);
+    let inverse = 1.0 / scale;
+    for (q, x) in q.iter_mut().zip(x) {
+        *q = (x * inverse).round_ties_even() as i16;
+    }
+    scale
+}
+
+/// The least bfloat16 that is not below `x`, which is positive, and not larger than all of them.
+pub fn up_to_bf16(x: f32) -> f32 {
+    f32::from_bits((x.to_bits() + 0xffff) & 0xffff_0000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +132,24 @@ mod tests {
                 prop_assert!((f64::from(*x) - y).abs() <= bound, "{x} became {y}, scale {scale}");
                 prop_assert!(scale == 0.0 || block.iter().any(|q| q.unsigned_abs() == 127));
             }
+        }
+
+        #[test]
+        fn words_are_as_near_as_their_scale_lets_them(
+            x in prop::collection::vec(-1f32..1.0, 1..200),
+            exponent in -99i32..127,
+        ) {
+            let x: Vec<f32> = x.iter().map(|x| x * 2f32.powi(exponent)).collect();
+            let mut q = vec![0; x.len()];
+            let scale = quantize_words(&x, &mut q);
+            prop_assert_eq!(scale.to_bits() & 0xffff, 0);
+            for (x, q) in x.iter().zip(&q) {
+                let bound = if scale == 0.0 { f64::from(SMALLEST) } else { f64::from(scale) * 0.501 };
+                prop_assert!((f64::from(*x) - f64::from(*q) * f64::from(scale)).abs() <= bound, "{x} became {q} of {scale}");
+                prop_assert!(q.unsigned_abs() <= 8191);
+            }
+            // The scale is at most 2^-7 larger than it need be.
+            prop_assert!(scale == 0.0 || q.iter().any(|q| q.unsigned_abs() >= 8127), "{:?}", q);
         }
 
         #[test]
@@ -143,6 +187,24 @@ mod tests {
         let tiny = Quantized::new(&[f32::from_bits(SMALLEST.to_bits() - 1); BLOCK]);
         assert_eq!((tiny.scales[0].to_bits(), tiny.q[0]), (0, 0));
         assert_eq!(Quantized::new(&[-SMALLEST; BLOCK]).q, [-127; BLOCK]);
+    }
+
+    #[test]
+    fn edges_of_words() {
+        let words = |x: [f32; 2]| {
+            let mut q = [1; 2];
+            (quantize_words(&x, &mut q), q)
+        };
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let (scale, q) = words([bad, 1.0]);
+            assert!(scale.is_nan() && q == [0; 2]);
+        }
+        assert_eq!(words([f32::from_bits(SMALLEST.to_bits() - 1), 0.0]), (0.0, [0; 2]));
+        assert_eq!(words([8191.0, -0.5]), (1.0, [8191, 0]));
+        assert_eq!(words([-8191.0, 1.5]), (1.0, [-8191, 2]));
+        assert!(words([f32::MAX, f32::MIN]).1[0] > 8127);
+        // The largest sum of 32 products fits.
+        assert!(32 * (LARGEST_WORD as i64).pow(2) < 1 << 31);
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn main() {
     let number = |i: usize, usual: usize| arguments.get(i).map_or(usual, |n| n.parse().expect("a number"));
     let (threads, n_rows, depth) = (number(0, 2), number(1, 512), number(2, 0));
     let named = |name: &String| KV_TYPES.into_iter().find(|kv| kv.name() == name).expect("a type");
-    let kv = arguments.get(3).map_or(KvType::F16, named);
+    let kv = arguments.get(3).map_or(KvType::I16, named);
     let mut bench = Bench::new(threads, kv);
     for first in (0..depth).step_by(FILL) {
         bench.pass(first..(first + FILL).min(depth));

@@ -110,6 +110,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn transpose(self, rows: [&[u8; 16]; 16]) -> [Self::I; 4];
     /// The lowest byte of each lane of four vectors: byte i is that of lane `i % 16` of vector `i / 16`.
     fn narrow(self, x: [Self::I; 4], to: &mut [i8; 64]);
+    /// The lower 16 bits of each lane.
+    fn narrow_words(self, x: Self::I, to: &mut [i16; 16]);
     /// Asks for the cache line at `at`, which is needed within a few kilobytes of work; any address will do.
     fn prefetch(self, at: *const u8);
     /// Asks for the cache line at `at`, which is needed later, to come as near as the second cache.
@@ -144,6 +146,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn pairs(self, sums: Self::F, weights: Self::I, activations: [u32; 2]) -> Self::F {
         fused_pairs(self, sums, weights, activations)
     }
+    /// Adds to lane j the products of its two signed words of 16 bits, neither of which is -2^15.
+    fn word_products(self, sums: Self::I, a: Self::I, b: Self::I) -> Self::I;
     /// Adds to lane j the products of its four bytes: `weights` made [`Lanes::wide`], `activations` signed and not -128.
     fn wide_products(self, sums: Self::I, weights: Self::I, activations: Self::I) -> Self::I;
 }

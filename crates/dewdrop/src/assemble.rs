@@ -43,7 +43,7 @@ pub(crate) fn by_plan(checkpoint: Arc<Checkpoint>, plan: &Plan, options: &Option
 }
 
 fn backend(program: Arc<Program>, options: &Options, room: usize) -> Result<Box<dyn Backend>, BackendError> {
-    let (arithmetic, kv) = (options.arithmetic, options.kv_types());
+    let (arithmetic, kv) = (options.arithmetic, options.kv_types(&program.states));
     kv.check(&program.states)?;
     Ok(match &options.backend {
         Choice::Oracle => Box::new(Oracle::new(program, arithmetic, kv)),

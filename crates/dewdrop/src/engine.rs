@@ -145,7 +145,8 @@ impl Engine {
 
     /// What keys and values are kept as.
     pub fn kv_types(&self) -> KvTypes {
-        self.0.prepared.options.kv_types()
+        let Prepared { options, model, .. } = &self.0.prepared;
+        options.kv_types(&model.program.states)
     }
 
     /// Who computes, for people: `cpu (avx2, 2 threads)`.

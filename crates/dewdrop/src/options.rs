@@ -1,6 +1,6 @@
 //! How a model is to be run.
 
-use dewdrop_backend::{Arithmetic, KvType, KvTypes};
+use dewdrop_backend::{Arithmetic, KvType, KvTypes, StateSpec};
 use dewdrop_store::Residency;
 
 use crate::machine;
@@ -17,7 +17,7 @@ pub struct Options {
     pub context: Option<usize>,
     /// How linear layers compute.
     pub arithmetic: Arithmetic,
-    /// What keys are kept as; none: F16, or F32 in exact arithmetic.
+    /// What keys are kept as; none: I16, or F16 where heads are no multiple of 16 wide, or F32 in exact arithmetic.
     pub keys: Option<KvType>,
     /// What values are kept as; none: the same.
     pub values: Option<KvType>,
@@ -81,9 +81,10 @@ impl Options {
         self.threads.unwrap_or_else(machine::physical_cores).max(1)
     }
 
-    /// What keys and values are kept as.
-    pub fn kv_types(&self) -> KvTypes {
+    /// What keys and values of these states are kept as.
+    pub fn kv_types(&self, states: &[StateSpec]) -> KvTypes {
         let usual = match self.arithmetic {
+            Arithmetic::Quantized if KvTypes::from(KvType::I16).check(states).is_ok() => KvType::I16,
             Arithmetic::Quantized => KvType::F16,
             Arithmetic::Exact => KvType::F32,
         };

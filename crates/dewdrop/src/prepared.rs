@@ -55,7 +55,7 @@ impl Prepared {
         let model = recognize(&checkpoint)
             .map_err(|error| Error::Model { path: checkpoint.path().to_owned(), source: Box::new(error) })?;
         dewdrop_cpu::check_threads(options.n_threads())?;
-        options.kv_types().check(&model.program.states)?;
+        options.kv_types(&model.program.states).check(&model.program.states)?;
         let context = context(&options, &model.descriptor)?;
         let language = Language::of(&checkpoint, &model.descriptor)?;
         checkpoint.forget_pages();

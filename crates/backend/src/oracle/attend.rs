@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::norm::norm;
-use crate::quantize::{BLOCK, Quantized};
+use crate::quantize::{BLOCK, Quantized, quantize_words};
 use crate::rope::RopeTable;
 use crate::state::{AttentionState, PAGE, Vector};
 use crate::{Attention, KV_GROUP, KvType, math};
@@ -107,6 +107,7 @@ fn attend_block(q: &Query, state: &AttentionState, kv_head: usize, visible: Rang
     }
     let values: Vec<Vector> = visible.clone().map(|position| state.value(kv_head, position)).collect();
     let out = match state.types().values {
+        KvType::I16 => weigh_words(&weights, &values, visible.start % PAGE, state.head_dim()),
         KvType::Q8_0 => weigh_integers(&weights, &values, visible.start % PAGE, state.head_dim()),
         _ => weigh_floats(&weights[visible.start % PAGE..], &values, state.head_dim()),
     };
@@ -116,33 +117,48 @@ fn attend_block(q: &Query, state: &AttentionState, kv_head: usize, visible: Rang
 /// A query head, already scaled, as it meets keys of either kind.
 struct Query {
     floats: Vec<f32>,
-    /// Where keys are integers.
+    /// Where keys are integers of 8 bits.
     quantized: Option<Quantized>,
+    /// Where they are integers of 16 bits, and their scale.
+    words: Option<(Vec<i16>, f32)>,
 }
 
 impl Query {
     fn new(floats: Vec<f32>, keys: KvType) -> Self {
         let quantized = (keys == KvType::Q8_0).then(|| Quantized::new(&floats));
-        Query { floats, quantized }
+        let words = (keys == KvType::I16).then(|| words(&floats));
+        Query { floats, quantized, words }
     }
 
     fn score(&self, key: &Vector) -> f32 {
-        match (key, &self.quantized) {
-            (Vector::Floats(key), _) => self.floats.iter().zip(key).fold(0f32, |a, (q, k)| q.mul_add(*k, a)),
-            (Vector::Integers { integers, scales }, Some(q)) => {
+        match key {
+            Vector::Floats(key) => self.floats.iter().zip(key).fold(0f32, |a, (q, k)| q.mul_add(*k, a)),
+            Vector::Words { integers, scale } => {
+                let (q, q_scale) = self.words.as_ref().expect("keys of a state are of its type");
+                let groups = q.chunks(KV_GROUP).zip(integers.chunks(KV_GROUP));
+                groups.fold(0f32, |a, (q, k)| a + dot(q, k) as f32) * (q_scale * scale)
+            }
+            Vector::Integers { integers, scales } => {
+                let q = self.quantized.as_ref().expect("keys of a state are of its type");
                 let groups = q.q.chunks_exact(KV_GROUP).zip(integers.chunks_exact(KV_GROUP));
                 groups.zip(&q.scales).zip(scales).fold(0f32, |a, (((q, k), q_scale), k_scale)| {
                     (dot(q, k) as f32).mul_add(q_scale * k_scale, a)
                 })
             }
-            (Vector::Integers { .. }, None) => unreachable!("keys of a state are of its type"),
         }
     }
 }
 
+/// Integers of 16 bits, and their scale.
+fn words(x: &[f32]) -> (Vec<i16>, f32) {
+    let mut q = vec![0; x.len()];
+    let scale = quantize_words(x, &mut q);
+    (q, scale)
+}
+
 /// The exact sum of products.
-fn dot(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
+fn dot<T: Copy + Into<i32>>(a: &[T], b: &[T]) -> i32 {
+    a.iter().zip(b).map(|(a, b)| (*a).into() * (*b).into()).sum()
 }
 
 /// Weighted sum of visible values.
@@ -155,6 +171,27 @@ fn weigh_floats(weights: &[f32], values: &[Vector], head_dim: usize) -> Vec<f32>
         }
     }
     out
+}
+
+/// Weighted sum of visible values, the first of which lies at `first` in its block of 64: weights take up the values' scales
+/// and become integers.
+fn weigh_words(weights: &[f32; PAGE], values: &[Vector], first: usize, head_dim: usize) -> Vec<f32> {
+    let (mut scaled, mut columns) = ([0.0; PAGE], vec![[0i16; PAGE]; head_dim]);
+    for (j, value) in (first..).zip(values) {
+        let Vector::Words { integers, scale } = value else {
+            unreachable!("values of a state are of its type")
+        };
+        // A weight that is zero stays so, whatever the scale.
+        scaled[j] = if weights[j] > 0.0 { weights[j] * scale } else { 0.0 };
+        for (column, integer) in columns.iter_mut().zip(integers) {
+            column[j] = *integer;
+        }
+    }
+    let (p, scale) = words(&scaled);
+    let groups = |column: &[i16; PAGE]| {
+        p.chunks(KV_GROUP).zip(column.chunks(KV_GROUP)).fold(0f32, |o, (p, q)| o + dot(p, q) as f32)
+    };
+    columns.iter().map(|column| groups(column) * scale).collect()
 }
 
 /// Weighted sum of visible values, the first of which lies at `first` in its block of 64: for each group of dimensions,

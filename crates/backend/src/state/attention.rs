@@ -126,7 +126,7 @@ mod tests {
     fn floats(vector: Vector) -> Vec<f32> {
         match vector {
             Vector::Floats(floats) => floats,
-            Vector::Integers { .. } => panic!("floats are kept"),
+            Vector::Words { .. } | Vector::Integers { .. } => panic!("floats are kept"),
         }
     }
 

@@ -83,6 +83,18 @@ const GOLDEN: &[(BlockType, KvType, [u64; 6])] = &[
         ],
     ),
     (
+        BlockType::Q8_0,
+        KvType::I16,
+        [
+            0xc9d1_8879_1edc_90d0,
+            0xb920_7ed0_47b6_b17a,
+            0x2fe5_a059_46d3_6f2c,
+            0xe9b1_7f21_99e9_7588,
+            0x6c79_eb28_03d9_53c7,
+            0x7d18_2c3c_1e94_e667,
+        ],
+    ),
+    (
         BlockType::F32,
         KvType::BF16,
         [

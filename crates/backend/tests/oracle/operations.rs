@@ -140,6 +140,7 @@ fn attend_is_softmax_attention() {
         AttendCase { window: Some(64), gated: false, kv: KvType::F32 },
         AttendCase { window: Some(65), gated: true, kv: KvType::F32 },
         AttendCase { window: Some(65), gated: false, kv: KvType::BF16 },
+        AttendCase { window: Some(65), gated: false, kv: KvType::I16 },
         AttendCase { window: Some(65), gated: true, kv: KvType::Q8_0 },
     ] {
         check_attend(&case);
@@ -148,7 +149,8 @@ fn attend_is_softmax_attention() {
 
 fn check_attend(case: &AttendCase) {
     let (n_heads, n_kv_heads, n) = (4, 2, 150);
-    let head_dim = if case.kv.fits(12) { 12 } else { 32 };
+    // Of integers of 16 bits a group and a half.
+    let head_dim = [12, 48, 32].into_iter().find(|&dim| case.kv.fits(dim)).unwrap();
     let spec = Attention {
         n_heads,
         n_kv_heads,
@@ -173,7 +175,7 @@ fn check_attend(case: &AttendCase) {
     let (mut keys, mut values) = (vec![Vec::new(); n_kv_heads], vec![Vec::new(); n_kv_heads]);
     let tolerance = match case.kv {
         KvType::F32 => 3e-6,
-        KvType::F16 => 4e-3,
+        KvType::F16 | KvType::I16 => 4e-3,
         // Scores are large here, so that roundings of a key show.
         KvType::BF16 | KvType::Q8_0 => 0.1,
     };

@@ -7,11 +7,11 @@ use dewdrop::{KV_TYPES, KvType, Options};
 /// What keys and values are kept as.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct CacheArguments {
-    /// What keys are kept as (-ctk) [default: f16; with --exact-math, f32]
+    /// What keys are kept as (-ctk) [default: i16, or f16 where heads do not fit; with --exact-math, f32]
     #[arg(long, value_name = "TYPE", value_parser = kv_type())]
     cache_type_k: Option<KvType>,
 
-    /// What values are kept as (-ctv) [default: f16; with --exact-math, f32]
+    /// What values are kept as (-ctv) [default: as for keys]
     #[arg(long, value_name = "TYPE", value_parser = kv_type())]
     cache_type_v: Option<KvType>,
 }

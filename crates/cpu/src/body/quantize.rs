@@ -1,6 +1,6 @@
 //! Rows of activations to int8, as [`dewdrop_backend::quantize`] does it.
 
-use dewdrop_backend::quantize::{BLOCK, LARGEST, SMALLEST};
+use dewdrop_backend::quantize::{BLOCK, LARGEST, LARGEST_WORD, SMALLEST, up_to_bf16};
 
 use super::math::magnitude;
 use crate::lanes::{Job, Lanes};
@@ -76,16 +76,43 @@ pub(super) fn block<L: Lanes>(l: L, x: &[f32; BLOCK]) -> Block {
 /// The scale of a block and what its values are multiplied by: zero where all integers are.
 #[inline(always)]
 pub(super) fn scale<L: Lanes>(l: L, a: L::F, b: L::F) -> (f32, f32) {
-    let most = l.max_int(magnitude(l, a), magnitude(l, b));
+    let most = l.largest_int(l.max_int(magnitude(l, a), magnitude(l, b)));
+    let most = f32::from_bits(most.cast_unsigned());
+    scale_for(most, most / LARGEST)
+}
+
+/// The scale of integers of 16 bits, whose number is a multiple of 16, and what their values are multiplied by.
+#[inline(always)]
+pub(super) fn scale_of_words<L: Lanes>(l: L, x: &[[f32; 16]]) -> (f32, f32) {
+    let mut most = l.splat_int(0);
+    for x in x {
+        most = l.max_int(most, magnitude(l, l.load(x)));
+    }
     let most = f32::from_bits(l.largest_int(most).cast_unsigned());
+    scale_for(most, up_to_bf16(most / LARGEST_WORD))
+}
+
+/// That scale for this largest magnitude, with its reciprocal, unless one of the two is no number to go by.
+#[inline(always)]
+fn scale_for(most: f32, scale: f32) -> (f32, f32) {
     if !most.is_finite() {
         (f32::NAN, 0.0)
     } else if most < SMALLEST {
         (0.0, 0.0)
     } else {
-        let scale = most / LARGEST;
         (scale, 1.0 / scale)
     }
+}
+
+/// Integers of 16 bits of values times the inverse of their scale.
+#[inline(always)]
+pub(super) fn words<L: Lanes>(l: L, x: &[f32; 16], inverse: f32) -> [i16; 16] {
+    let mut q = [0; 16];
+    if inverse != 0.0 {
+        // None is beyond the largest magnitude: the scale was not rounded down.
+        l.narrow_words(l.to_int(l.round(l.mul(l.load(x), l.splat(inverse)))), &mut q);
+    }
+    q
 }
 
 #[inline(always)]

@@ -356,6 +356,17 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn narrow_words(self, x: [__m256i; 2], to: &mut [i16; 16]) {
+        // SAFETY: 32 bytes, at any alignment; `self` proves that the machine has the instructions. The pack works on
+        // 128-bit halves; the permutation puts the four lots of eight bytes in order.
+        unsafe {
+            let low = _mm256_set1_epi32(0xffff);
+            let words = _mm256_packus_epi32(_mm256_and_si256(x[0], low), _mm256_and_si256(x[1], low));
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(words));
+        }
+    }
+
+    #[inline(always)]
     fn prefetch(self, at: *const u8) {
         ask(at);
     }
@@ -383,6 +394,12 @@ impl Lanes for Avx2 {
         let ones = unsafe { [_mm256_set1_epi16(1); 2] };
         let lanes = each!(partial, ones => _mm256_madd_epi16);
         each!(sums, lanes => _mm256_add_epi32)
+    }
+
+    #[inline(always)]
+    fn word_products(self, sums: [__m256i; 2], a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+        let products = each!(a, b => _mm256_madd_epi16);
+        each!(sums, products => _mm256_add_epi32)
     }
 
     /// `|w| * (a with w's sign)`: at most 128 * 127 each, so that a pair fits into 16 bits.

@@ -310,6 +310,12 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
     }
 
     #[inline(always)]
+    fn narrow_words(self, x: __m512i, to: &mut [i16; 16]) {
+        // SAFETY: 32 bytes, at any alignment; `self` proves that the machine has the instructions.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(x)) }
+    }
+
+    #[inline(always)]
     fn prefetch(self, at: *const u8) {
         ask(at);
     }
@@ -353,6 +359,11 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
             *entry ^= i8::MIN;
         }
         self.look_up(&wide, x)
+    }
+
+    #[inline(always)]
+    fn word_products(self, sums: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        call!(_mm512_dpwssd_epi32(sums, a, b))
     }
 
     #[inline(always)]

@@ -352,6 +352,14 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     }
 
     #[inline(always)]
+    fn narrow_words(self, x: [int32x4_t; 4], to: &mut [i16; 16]) {
+        for (x, to) in x.into_iter().zip(to.as_chunks_mut::<4>().0) {
+            // SAFETY: 4 words; `self` proves that the machine has the instructions.
+            unsafe { vst1_s16(to.as_mut_ptr(), vmovn_s32(x)) }
+        }
+    }
+
+    #[inline(always)]
     fn prefetch(self, at: *const u8) {
         // SAFETY: a hint, which touches no memory.
         unsafe { asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags)) }
@@ -392,6 +400,20 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         activations: [int32x4_t; 4],
     ) -> [int32x4_t; 4] {
         self.products(sums, weights, activations)
+    }
+
+    #[inline(always)]
+    fn word_products(self, sums: [int32x4_t; 4], a: [int32x4_t; 4], b: [int32x4_t; 4]) -> [int32x4_t; 4] {
+        let mut out = sums;
+        for i in 0..4 {
+            // SAFETY: `self` proves that the machine has the instructions.
+            out[i] = unsafe {
+                let (a, b) = (vreinterpretq_s16_s32(a[i]), vreinterpretq_s16_s32(b[i]));
+                let (low, high) = (vmull_s16(vget_low_s16(a), vget_low_s16(b)), vmull_high_s16(a, b));
+                vaddq_s32(sums[i], vpaddq_s32(low, high))
+            };
+        }
+        out
     }
 
     #[inline(always)]

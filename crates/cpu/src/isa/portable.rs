@@ -263,6 +263,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn narrow_words(self, x: [i32; 16], to: &mut [i16; 16]) {
+        *to = x.map(|x| x as i16);
+    }
+
+    #[inline(always)]
     fn prefetch(self, _: *const u8) {}
 
     #[inline(always)]
@@ -281,6 +286,12 @@ impl Lanes for Portable {
     #[inline(always)]
     fn widen(self, sums: [i32; 16], partial: [i32; 16]) -> [i32; 16] {
         self.add_int(sums, partial)
+    }
+
+    #[inline(always)]
+    fn word_products(self, sums: [i32; 16], a: [i32; 16], b: [i32; 16]) -> [i32; 16] {
+        let words = |x: i32| [i32::from(x as i16), x >> 16];
+        self.add_int(sums, zip(a, b, |a, b| words(a)[0] * words(b)[0] + words(a)[1] * words(b)[1]))
     }
 
     #[inline(always)]

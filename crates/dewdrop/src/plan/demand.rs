@@ -30,10 +30,11 @@ pub(crate) struct Demand {
 impl Demand {
     pub(crate) fn new(program: &Program, sources: &[Vec<WeightSource>], options: &Options) -> Self {
         let (mut kv_page, mut recurrent) = (0, 0);
+        let kv = options.kv_types(&program.states);
         for state in &program.states {
             match *state {
                 StateSpec::Attention { n_kv_heads, head_dim, .. } => {
-                    kv_page += n_kv_heads * PAGE * options.kv_types().bytes_for(head_dim);
+                    kv_page += n_kv_heads * PAGE * kv.bytes_for(head_dim);
                 }
                 StateSpec::Recurrent { channels, history, n_heads, key_dim, value_dim } => {
                     recurrent += (channels * history + n_heads * key_dim * value_dim) * size_of::<f32>();

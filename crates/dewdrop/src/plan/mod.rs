@@ -195,7 +195,7 @@ impl<'a> Planner<'a> {
     }
 
     fn explained(&self, context: usize, chunk: usize, weights: Weights) -> Plan {
-        let Question { options, budget, held, .. } = *self.question;
+        let Question { model, options, budget, held } = *self.question;
         let n = options.sessions;
         let uses = [
             (Kind::Program, held),
@@ -214,7 +214,7 @@ impl<'a> Planner<'a> {
             sessions: n,
             context,
             chunk,
-            kv: options.kv_types(),
+            kv: options.kv_types(&model.program.states),
             resident: weights.pinned,
             streamed: weights.streamed,
             slots: (weights.placement.n_slots, weights.placement.slot_bytes as u64),

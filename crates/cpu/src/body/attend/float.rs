@@ -7,7 +7,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::gather::{Factors, merge_into};
-use super::tiles::{FEW, Tiles, prefetch, tiles};
+use super::tiles::{Tiles, prefetch, tiles};
 use super::{KEY_VECTORS, Query, Row, TOGETHER, Visible, Weights};
 use crate::lanes::Lanes;
 
@@ -43,7 +43,7 @@ pub(super) fn scores<L: Lanes, E: Float>(
     l: L,
     queries: &[Query<'_>],
     keys: &[E],
-    ahead: &[E],
+    ahead: Option<&[E]>,
     visible: &Visible,
     scores: &mut Weights,
 ) {
@@ -53,8 +53,8 @@ pub(super) fn scores<L: Lanes, E: Float>(
 struct Scores<'a, 'q, E> {
     queries: &'a [Query<'q>],
     keys: &'a [E],
-    /// Keys that come next.
-    ahead: &'a [E],
+    /// Keys that come next, if they are to be fetched.
+    ahead: Option<&'a [E]>,
     visible: &'a Visible,
     scores: &'a mut Weights,
 }
@@ -75,7 +75,7 @@ impl<L: Lanes, E: Float> Tiles<L> for Scores<'_, '_, E> {
             for v in 0..V {
                 columns[v] = &keys[(vector + v) * d..][..d];
             }
-            if first == 0 && self.queries.len() <= FEW {
+            if first == 0 {
                 prefetch(l, self.ahead, vector * 16 * d, V * 16 * d);
             }
             let mut acc = [[l.splat(0.0); V]; N];
@@ -103,7 +103,7 @@ pub(super) fn weigh<L: Lanes, E: Float>(
     l: L,
     queries: &mut [Query<'_>],
     values: &[E],
-    ahead: &[E],
+    ahead: Option<&[E]>,
     visible: &Visible,
     weights: &Weights,
     factors: &[Factors; TOGETHER],
@@ -118,8 +118,8 @@ pub(super) fn weigh<L: Lanes, E: Float>(
 struct Weigh<'a, 'q, E> {
     queries: &'a mut [Query<'q>],
     values: &'a [E],
-    /// Values that come next.
-    ahead: &'a [E],
+    /// Values that come next, if they are to be fetched.
+    ahead: Option<&'a [E]>,
     visible: &'a Visible,
     /// References, and so loaded as they are needed: rows that lie at known distances would be loaded all at once, into
     /// more registers than there are.
@@ -167,7 +167,7 @@ impl<E: Float> Weigh<'_, '_, E> {
             (start, end) = (start.max(*from), end.min(*to));
         }
         let end = end.max(start);
-        if first == 0 && self.queries.len() <= FEW {
+        if first == 0 {
             prefetch(l, self.ahead, at * PAGE, V * 16 * PAGE);
         }
         let mut acc = [[l.splat(0.0); V]; N];

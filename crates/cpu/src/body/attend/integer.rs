@@ -1,4 +1,4 @@
-//! Keys and values kept as integers: queries and weights become integers, too, and their products are exact.
+//! Keys and values kept as integers of 8 bits: queries and weights become such integers, too, and their products are exact.
 
 use dewdrop_backend::KV_GROUP;
 use dewdrop_backend::state::PAGE;
@@ -6,8 +6,8 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::gather::{Factors, merge_into};
-use super::tiles::{FEW, Tiles, prefetch, tiles};
-use super::{Query, Row, TOGETHER, Visible, Weights};
+use super::tiles::{Tiles, prefetch, tiles};
+use super::{Query, Row, TOGETHER, Visible};
 use crate::body::integer_product::four;
 use crate::body::quantize;
 use crate::lanes::{Job, Lanes};
@@ -15,7 +15,7 @@ use crate::lanes::{Job, Lanes};
 /// Lots of four dimensions, or positions, in a group.
 const LOTS: usize = KV_GROUP / 4;
 
-/// A query head as integers in groups of 32.
+/// A query head as integers of 8 bits in groups of 32.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Integers<'a> {
     /// Four dimensions each.
@@ -54,8 +54,8 @@ impl Job for Quantize<'_> {
 pub(super) struct Kept<'a> {
     pub(super) integers: &'a [i8],
     pub(super) scales: &'a [f16],
-    /// Integers that come next.
-    pub(super) ahead: &'a [i8],
+    /// Integers that come next, if they are to be fetched.
+    pub(super) ahead: Option<&'a [i8]>,
 }
 
 /// Scores of those vectors of keys that hold a visible one; hidden ones among them are whatever lies there.
@@ -65,7 +65,7 @@ pub(super) fn scores<L: Lanes>(
     queries: &[Query<'_>],
     keys: Kept<'_>,
     visible: &Visible,
-    scores: &mut Weights,
+    scores: &mut super::Weights,
 ) {
     tiles(l, queries.len(), &mut Scores { queries, keys, visible, scores });
 }
@@ -74,7 +74,7 @@ struct Scores<'a, 'q> {
     queries: &'a [Query<'q>],
     keys: Kept<'a>,
     visible: &'a Visible,
-    scores: &'a mut Weights,
+    scores: &'a mut super::Weights,
 }
 
 impl<L: Lanes> Tiles<L> for Scores<'_, '_> {
@@ -96,7 +96,7 @@ impl<L: Lanes> Tiles<L> for Scores<'_, '_> {
                         sums[n][v] = l.fma(l.to_float(products[n][v]), scale, sums[n][v]);
                     }
                 }
-                if first == 0 && self.queries.len() <= FEW {
+                if first == 0 {
                     for v in 0..V {
                         let at = ((vector + v) * n_groups + g) * LOTS * 64;
                         prefetch(l, self.keys.ahead, at, LOTS * 64);
@@ -155,29 +155,32 @@ pub(super) fn weigh<L: Lanes>(
     queries: &mut [Query<'_>],
     values: Kept<'_>,
     visible: &Visible,
-    weights: &Weights,
+    weights: &super::Weights,
+    scaled: &mut Weights,
     factors: &[Factors; TOGETHER],
 ) {
-    let mut scaled = [Scaled::ZERO; TOGETHER];
     let n = queries.len();
     for (g, scales) in values.scales.as_chunks::<PAGE>().0.iter().enumerate() {
         for (scaled, weights) in scaled[..n].iter_mut().zip(weights) {
             scaled.fill(l, weights, scales);
         }
-        tiles(l, n, &mut Weigh { queries, values, g, visible, weights: &scaled, factors });
+        tiles(l, n, &mut Weigh { queries, values, g, visible, weights: scaled, factors });
     }
 }
 
+/// Weights as integers, of each query.
+pub(super) type Weights = [Scaled; TOGETHER];
+
 /// Weights of a page's keys times the scales of a group of dimensions, as integers in blocks of 32.
 #[derive(Clone, Copy)]
-struct Scaled {
+pub(super) struct Scaled {
     /// Four positions each.
     q: [[i8; 4]; PAGE / 4],
     scales: [f32; 2],
 }
 
 impl Scaled {
-    const ZERO: Scaled = Scaled { q: [[0; 4]; PAGE / 4], scales: [0.0; 2] };
+    pub(super) const ZERO: Scaled = Scaled { q: [[0; 4]; PAGE / 4], scales: [0.0; 2] };
 
     #[inline(always)]
     fn fill<L: Lanes>(&mut self, l: L, weights: &Row, scales: &[f16; PAGE]) {
@@ -211,7 +214,7 @@ struct Weigh<'a, 'q> {
     /// Which group of dimensions.
     g: usize,
     visible: &'a Visible,
-    weights: &'a [Scaled; TOGETHER],
+    weights: &'a Weights,
     factors: &'a [Factors; TOGETHER],
 }
 
@@ -260,7 +263,7 @@ impl Weigh<'_, '_> {
                     sums[n][v] = l.fma(l.to_float(acc[n][v]), scale, sums[n][v]);
                 }
             }
-            if first == 0 && self.queries.len() <= FEW {
+            if first == 0 {
                 prefetch(l, self.values.ahead, (at * 2 + b * V * 16) * PAGE / 2, V * 16 * PAGE / 2);
             }
         }

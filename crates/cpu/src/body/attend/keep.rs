@@ -38,12 +38,22 @@ impl Job for Keep<'_, '_> {
                 }
             }
             HeadMut::BF16(to) => scatter(x.iter().map(|x| bf16::from_f32(*x)), layout, x.len(), j, to),
+            HeadMut::I16 { integers, scales } => {
+                let lots = x.as_chunks::<16>().0;
+                let (scale, inverse) = quantize::scale_of_words(l, lots);
+                scales[j] = bf16::from_f32(scale);
+                for (lot, x16) in lots.iter().enumerate() {
+                    for (i, q) in quantize::words(l, x16, inverse).into_iter().enumerate() {
+                        integers[layout.integer::<2>(x.len(), lot * 16 + i, j)] = q;
+                    }
+                }
+            }
             HeadMut::Q8_0 { integers, scales } => {
                 for (g, group) in x.as_chunks::<KV_GROUP>().0.iter().enumerate() {
                     let block = quantize::block(l, group);
                     scales[layout.scale(g * KV_GROUP, j)] = half(l, block.scale);
                     for (i, q) in block.q.into_iter().enumerate() {
-                        integers[layout.integer(x.len(), g * KV_GROUP + i, j)] = q;
+                        integers[layout.integer::<4>(x.len(), g * KV_GROUP + i, j)] = q;
                     }
                 }
             }

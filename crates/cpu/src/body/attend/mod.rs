@@ -9,15 +9,17 @@ mod gather;
 mod integer;
 mod keep;
 mod tiles;
+mod words;
 
 use std::ops::Range;
 
 use dewdrop_backend::state::{AttentionState, Head, PAGE};
 
+use self::gather::Factors;
 pub(crate) use self::gather::{Gathered, Merge};
-use self::integer::Kept;
 pub(crate) use self::integer::{Integers, Quantize};
 pub(crate) use self::keep::Keep;
+pub(crate) use self::words::{ToWords, Words};
 use super::math::{padded, sigmoid};
 use crate::lanes::{Job, Lanes};
 
@@ -30,21 +32,38 @@ const KEY_VECTORS: usize = PAGE / 16;
 pub(crate) struct Query<'a> {
     /// `[head_dim]`, normed, turned and scaled.
     pub(crate) floats: &'a [f32],
-    /// The same where keys are integers, else empty.
+    /// The same where keys are integers of 8 bits, else empty.
     pub(crate) integers: Integers<'a>,
+    /// The same where they are integers of 16 bits, else empty.
+    pub(crate) words: Words<'a>,
     /// Positions whose keys it sees; not empty.
     pub(crate) sees: Range<usize>,
     /// `[head_dim]`: weighted values of the pages so far, not divided by the sum of weights yet.
     pub(crate) out: &'a mut [f32],
 }
 
-/// Some queries, at most [`TOGETHER`], over some pages.
+/// Some queries, at most [`TOGETHER`], and what they have gathered from pages so far.
+pub(crate) struct Group<'q> {
+    pub(crate) queries: Vec<Query<'q>>,
+    pub(crate) gathered: Gathered,
+}
+
+/// Some groups of queries over some pages, page after page: what is fetched of a page serves all of them.
 pub(crate) struct Attend<'a, 'q> {
-    pub(crate) queries: &'a mut [Query<'q>],
+    pub(crate) groups: &'a mut [Group<'q>],
     pub(crate) state: &'a AttentionState,
     /// Key/value head.
     pub(crate) head: usize,
+    /// Of those that the sequence does not have, nobody sees anything.
     pub(crate) pages: Range<usize>,
+}
+
+/// One head of a page, and of the page after it, which may be fetched while this is worked on.
+struct Page<'a> {
+    keys: Head<'a>,
+    values: Head<'a>,
+    next_keys: Head<'a>,
+    next_values: Head<'a>,
 }
 
 /// What queries see of a page.
@@ -66,62 +85,112 @@ type Row = [f32; PAGE + SPREAD];
 pub(crate) const SPREAD: usize = 2;
 
 impl Job for Attend<'_, '_> {
-    type Output = Gathered;
+    type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self, l: L) -> Gathered {
-        let queries = self.queries;
-        let mut gathered = Gathered::NOTHING;
-        let mut weights = [[0.0; PAGE + SPREAD]; TOGETHER];
-        let last = self.state.n_pages() - 1;
-        for index in self.pages {
-            let visible = Visible::new(queries, index);
-            if visible.all.is_empty() {
-                continue;
-            }
+    fn run<L: Lanes>(self, l: L) {
+        let mut room = Room::EMPTY;
+        let n_pages = self.state.n_pages();
+        for index in self.pages.start..self.pages.end.min(n_pages) {
             let (keys, values) = self.state.page(index).head(self.head);
-            // What comes next may be fetched while this is worked on.
-            let (next_keys, next_values) = self.state.page((index + 1).min(last)).head(self.head);
-            match (keys, next_keys) {
-                (Head::F32(keys), Head::F32(next)) => {
-                    float::scores(l, queries, keys, next, &visible, &mut weights)
+            let (next_keys, next_values) = self.state.page((index + 1).min(n_pages - 1)).head(self.head);
+            let page = Page { keys, values, next_keys, next_values };
+            // The first who see it fetch what comes next.
+            let mut asking = true;
+            for Group { queries, gathered } in &mut *self.groups {
+                let visible = Visible::new(queries, index);
+                if !visible.all.is_empty() {
+                    page.scores(l, asking, queries, &visible, &mut room);
+                    let factors = gathered.add(l, &visible, &mut room.weights[..queries.len()]);
+                    page.weigh(l, asking, queries, &visible, &mut room, &factors);
+                    asking = false;
                 }
-                (Head::F16(keys), Head::F16(next)) => {
-                    float::scores(l, queries, keys, next, &visible, &mut weights)
-                }
-                (Head::BF16(keys), Head::BF16(next)) => {
-                    float::scores(l, queries, keys, next, &visible, &mut weights)
-                }
-                (Head::Q8_0 { integers, scales }, Head::Q8_0 { integers: ahead, .. }) => {
-                    integer::scores(l, queries, Kept { integers, scales, ahead }, &visible, &mut weights);
-                }
-                _ => unreachable!("pages of a state are of one type"),
-            }
-            let factors = gathered.add(l, &visible, &mut weights[..queries.len()]);
-            match (values, next_values) {
-                (Head::F32(values), Head::F32(next)) => {
-                    float::weigh(l, queries, values, next, &visible, &weights, &factors)
-                }
-                (Head::F16(values), Head::F16(next)) => {
-                    float::weigh(l, queries, values, next, &visible, &weights, &factors)
-                }
-                (Head::BF16(values), Head::BF16(next)) => {
-                    float::weigh(l, queries, values, next, &visible, &weights, &factors)
-                }
-                (Head::Q8_0 { integers, scales }, Head::Q8_0 { integers: ahead, .. }) => {
-                    integer::weigh(
-                        l,
-                        queries,
-                        Kept { integers, scales, ahead },
-                        &visible,
-                        &weights,
-                        &factors,
-                    );
-                }
-                _ => unreachable!("pages of a state are of one type"),
             }
         }
-        gathered
+    }
+}
+
+/// What kernels need to work in.
+struct Room {
+    weights: Weights,
+    words: words::Weights,
+    integers: integer::Weights,
+}
+
+impl Room {
+    const EMPTY: Room = Room {
+        weights: [[0.0; PAGE + SPREAD]; TOGETHER],
+        words: [words::Scaled::ZERO; TOGETHER],
+        integers: [integer::Scaled::ZERO; TOGETHER],
+    };
+}
+
+impl Page<'_> {
+    /// Scores of its keys for some queries.
+    #[inline(always)]
+    fn scores<L: Lanes>(
+        &self,
+        l: L,
+        asking: bool,
+        queries: &[Query<'_>],
+        visible: &Visible,
+        room: &mut Room,
+    ) {
+        let scores = &mut room.weights;
+        match (self.keys, self.next_keys) {
+            (Head::F32(keys), Head::F32(next)) => {
+                float::scores(l, queries, keys, asking.then_some(next), visible, scores)
+            }
+            (Head::F16(keys), Head::F16(next)) => {
+                float::scores(l, queries, keys, asking.then_some(next), visible, scores)
+            }
+            (Head::BF16(keys), Head::BF16(next)) => {
+                float::scores(l, queries, keys, asking.then_some(next), visible, scores)
+            }
+            (Head::I16 { integers, scales }, Head::I16 { integers: next, .. }) => {
+                let keys = words::Kept { integers, scales, ahead: asking.then_some(next) };
+                words::scores(l, queries, keys, visible, scores);
+            }
+            (Head::Q8_0 { integers, scales }, Head::Q8_0 { integers: next, .. }) => {
+                let keys = integer::Kept { integers, scales, ahead: asking.then_some(next) };
+                integer::scores(l, queries, keys, visible, scores);
+            }
+            _ => unreachable!("pages of a state are of one type"),
+        }
+    }
+
+    /// Merges its weighted values into those of some queries.
+    #[inline(always)]
+    fn weigh<L: Lanes>(
+        &self,
+        l: L,
+        asking: bool,
+        queries: &mut [Query<'_>],
+        visible: &Visible,
+        room: &mut Room,
+        factors: &[Factors; TOGETHER],
+    ) {
+        let weights = &room.weights;
+        match (self.values, self.next_values) {
+            (Head::F32(values), Head::F32(next)) => {
+                float::weigh(l, queries, values, asking.then_some(next), visible, weights, factors)
+            }
+            (Head::F16(values), Head::F16(next)) => {
+                float::weigh(l, queries, values, asking.then_some(next), visible, weights, factors)
+            }
+            (Head::BF16(values), Head::BF16(next)) => {
+                float::weigh(l, queries, values, asking.then_some(next), visible, weights, factors)
+            }
+            (Head::I16 { integers, scales }, Head::I16 { integers: next, .. }) => {
+                let values = words::Kept { integers, scales, ahead: asking.then_some(next) };
+                words::weigh(l, queries, values, visible, weights, &mut room.words, factors);
+            }
+            (Head::Q8_0 { integers, scales }, Head::Q8_0 { integers: next, .. }) => {
+                let values = integer::Kept { integers, scales, ahead: asking.then_some(next) };
+                integer::weigh(l, queries, values, visible, weights, &mut room.integers, factors);
+            }
+            _ => unreachable!("pages of a state are of one type"),
+        }
     }
 }
 

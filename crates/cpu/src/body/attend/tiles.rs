@@ -55,12 +55,10 @@ pub(super) fn tiles<L: Lanes, T: Tiles<L>>(l: L, n: usize, work: &mut T) {
     }
 }
 
-/// So many queries at most wait for memory rather than compute: what comes next is fetched for them.
-pub(super) const FEW: usize = 8;
-
 /// Asks for `n` elements from `at` on to be fetched.
 #[inline(always)]
-pub(super) fn prefetch<L: Lanes, E>(l: L, ahead: &[E], at: usize, n: usize) {
+pub(super) fn prefetch<L: Lanes, E>(l: L, ahead: Option<&[E]>, at: usize, n: usize) {
+    let Some(ahead) = ahead else { return };
     for i in (at..at + n).step_by((64 / size_of::<E>()).max(1)) {
         l.prefetch_far(ahead.as_ptr().wrapping_add(i).cast());
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::TASKS_PER_THREAD;
 use super::layer::{Block, Layer, Ready};
-use crate::body::attend::{Gathered, Merge};
+use crate::body::attend::{Gathered, Group, Merge};
 use crate::disjoint::Disjoint;
 use crate::pool::Pool;
 
@@ -93,10 +93,12 @@ impl<'a> Wave<'a> {
                 // SAFETY: a block's page is its task's alone.
                 let (values, gathered) = unsafe { self.place(part, page) };
                 let outs = values.chunks_exact_mut(self.layer.spec.head_dim);
-                let mut queries = self.layer.queries_into(part.block, &part.ready, outs);
+                let queries = self.layer.queries_into(part.block, &part.ready, outs);
+                let mut groups = [Group { queries, gathered: Gathered::NOTHING }];
                 let index = self.pages.start + page;
-                let attend = self.layer.attention(part.block, &mut queries, index..index + 1);
-                *gathered = self.layer.isa.run(attend);
+                let attend = self.layer.attention(part.block, &mut groups, index..index + 1);
+                self.layer.isa.run(attend);
+                *gathered = groups[0].gathered;
             }
         });
     }

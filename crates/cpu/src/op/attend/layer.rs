@@ -7,10 +7,15 @@ use dewdrop_backend::state::{AttentionState, PAGE, Sequences};
 use dewdrop_backend::{Attention, KV_GROUP, KvType, Row};
 
 use super::{TASKS_PER_THREAD, by_pages, make_ready};
-use crate::body::attend::{Attend, Finish, Gathered, Integers, Quantize, Query, SPREAD};
+use crate::body::attend::{
+    Attend, Finish, Gathered, Group, Integers, Quantize, Query, SPREAD, ToWords, Words,
+};
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::pool::Pool;
+
+/// Blocks that go through pages together, at most.
+const SIDE_BY_SIDE: usize = 4;
 
 /// Query heads of some rows of a sequence that share a key/value head: at most
 /// [`TOGETHER`](crate::body::attend::TOGETHER).
@@ -47,25 +52,36 @@ impl Layer<'_> {
         if pool.threads() > 1 && blocks.len() < TASKS_PER_THREAD * pool.threads() {
             by_pages::run(self, pool, blocks);
         } else {
-            pool.run(blocks.len(), &|_, i| {
-                let block = &blocks[i];
-                let ready = self.ready(block);
+            let n = (blocks.len() / (8 * pool.threads())).clamp(1, SIDE_BY_SIDE);
+            let sequence = |block: &Block<'_>| self.rows[block.rows[0]].sequence;
+            let together = |a: &Block<'_>, b: &Block<'_>| a.head == b.head && sequence(a) == sequence(b);
+            let tasks: Vec<_> = blocks.chunk_by(together).flat_map(|own| own.chunks(n)).collect();
+            pool.run(tasks.len(), &|_, i| {
+                let blocks = tasks[i];
+                let ready: Vec<_> = blocks.iter().map(|block| self.ready(block)).collect();
                 // SAFETY: a block's heads are its task's alone.
-                let mut queries = unsafe { self.queries(block, &ready) };
-                let pages = self.pages(block);
-                let gathered = self.isa.run(self.attention(block, &mut queries, pages));
-                self.finish(block, &gathered, &mut queries);
+                let queries = |(block, ready)| unsafe { self.queries(block, ready) };
+                let groups = blocks.iter().zip(&ready).map(queries);
+                let mut groups: Vec<_> =
+                    groups.map(|queries| Group { queries, gathered: Gathered::NOTHING }).collect();
+                let pages = blocks.iter().map(|block| self.pages(block));
+                let pages = pages.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or_default();
+                self.isa.run(self.attention(&blocks[0], &mut groups, pages));
+                for (block, Group { mut queries, gathered }) in blocks.iter().zip(groups) {
+                    self.finish(block, &gathered, &mut queries);
+                }
             });
         }
     }
 
+    /// Attention of groups that have a sequence and a key/value head in common with a block.
     pub(super) fn attention<'a, 'q>(
         &'a self,
         block: &Block<'_>,
-        queries: &'a mut [Query<'q>],
+        groups: &'a mut [Group<'q>],
         pages: Range<usize>,
     ) -> Attend<'a, 'q> {
-        Attend { queries, state: self.attention_state(block), head: block.head, pages }
+        Attend { groups, state: self.attention_state(block), head: block.head, pages }
     }
 
     fn attention_state(&self, block: &Block<'_>) -> &AttentionState {
@@ -103,8 +119,10 @@ impl Layer<'_> {
             make_ready(self.isa, self.q_norm, spec.norm_eps, self.rope, position, x, out);
             out.iter_mut().for_each(|q| *q *= spec.scale);
         }
-        if self.attention_state(block).types().keys == KvType::Q8_0 {
-            ready.quantize(self.isa, block.n_queries());
+        match self.attention_state(block).types().keys {
+            KvType::F32 | KvType::F16 | KvType::BF16 => {}
+            KvType::I16 => ready.fill_words(self.isa),
+            KvType::Q8_0 => ready.quantize(self.isa, block.n_queries()),
         }
         ready
     }
@@ -149,10 +167,13 @@ pub(super) struct Ready {
     dim: usize,
     /// `[n_queries, dim + SPREAD]`.
     floats: Vec<f32>,
-    /// Where keys are integers: four each, `[n_queries, dim / 4 + SPREAD]`; scales and sums of groups of 32.
+    /// Where keys are integers of 8 bits: four each, `[n_queries, dim / 4 + SPREAD]`; scales and sums of groups of 32.
     q: Vec<[i8; 4]>,
     scales: Vec<f32>,
     sums: Vec<i32>,
+    /// Where they are integers of 16 bits: two each, `[n_queries, dim / 2 + SPREAD]`; a scale of each query.
+    words: Vec<[i16; 2]>,
+    word_scales: Vec<f32>,
 }
 
 impl Ready {
@@ -168,6 +189,14 @@ impl Ready {
         }
     }
 
+    fn fill_words(&mut self, isa: Isa) {
+        let (dim, pairs) = (self.dim, self.dim / 2 + SPREAD);
+        let heads = self.floats.chunks_exact(dim + SPREAD);
+        self.words.resize(heads.len() * pairs, [0; 2]);
+        let heads = heads.zip(self.words.chunks_exact_mut(pairs));
+        self.word_scales.extend(heads.map(|(x, q)| isa.run(ToWords { x: &x[..dim], q })));
+    }
+
     fn query<'a>(&'a self, n: usize, sees: Range<usize>, out: &'a mut [f32]) -> Query<'a> {
         let (lots, groups) = (self.dim / 4 + SPREAD, self.dim / KV_GROUP);
         let integers = match self.q.is_empty() {
@@ -178,6 +207,13 @@ impl Ready {
                 sums: &self.sums[n * groups..][..groups],
             },
         };
-        Query { floats: &self.floats[n * (self.dim + SPREAD)..][..self.dim], integers, sees, out }
+        let words = match self.words.is_empty() {
+            true => Words::default(),
+            false => Words {
+                q: &self.words[n * (self.dim / 2 + SPREAD)..][..self.dim / 2],
+                scale: self.word_scales[n],
+            },
+        };
+        Query { floats: &self.floats[n * (self.dim + SPREAD)..][..self.dim], integers, words, sees, out }
     }
 }

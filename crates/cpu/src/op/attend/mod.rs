@@ -66,10 +66,12 @@ impl Pass {
         };
         let (group, n_kv_heads) = (spec.n_heads / spec.n_kv_heads, spec.n_kv_heads);
         let mut blocks = Vec::new();
-        for rows in self.by_sequence.values().flat_map(|rows| rows.chunks((TOGETHER / group).max(1))) {
+        for of_sequence in self.by_sequence.values() {
             for head in 0..n_kv_heads {
-                let of_group = (0..group).step_by(TOGETHER).map(|h| h..(h + TOGETHER).min(group));
-                blocks.extend(of_group.map(|of_group| Block { rows, head, of_group }));
+                for rows in of_sequence.chunks((TOGETHER / group).max(1)) {
+                    let of_group = (0..group).step_by(TOGETHER).map(|h| h..(h + TOGETHER).min(group));
+                    blocks.extend(of_group.map(|of_group| Block { rows, head, of_group }));
+                }
             }
         }
         layer.run(&mut self.pool, &blocks);
