@@ -31,19 +31,28 @@ impl Job for Quantize<'_> {
     fn run<L: Lanes>(self, l: L) {
         let width = self.width;
         for (row, x) in self.x.chunks_exact(self.n_in).enumerate() {
-            for (b, x) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
-                let Block { q, scale, sums } = block(l, x);
-                let q = q.as_chunks::<4>().0;
-                for k in 0..BLOCK / 4 {
-                    self.q[(b * BLOCK / 4 + k) * width + row] = q[k];
+            for (lot, x) in x.as_chunks::<BLOCK>().0.chunks(16).enumerate() {
+                // Scales of a lot at a time: one block's would wait for the next steps of another's.
+                let mut most = [0; 16];
+                for (most, x) in most.iter_mut().zip(x) {
+                    *most = largest(l, x);
                 }
-                self.scales[b * width + row] = scale;
-                for half in 0..2 {
-                    self.sums16[(2 * b + half) * width + row] = sums[half] as i32;
-                    self.scaled_sums16[(2 * b + half) * width + row] = sums[half] * scale;
+                let (scales, inverses) = scales(l, &most);
+                for (i, x) in x.iter().enumerate() {
+                    let (b, scale) = (lot * 16 + i, scales[i]);
+                    let (q, sums) = integers(l, x, inverses[i]);
+                    let q = q.as_chunks::<4>().0;
+                    for k in 0..BLOCK / 4 {
+                        self.q[(b * BLOCK / 4 + k) * width + row] = q[k];
+                    }
+                    self.scales[b * width + row] = scale;
+                    for half in 0..2 {
+                        self.sums16[(2 * b + half) * width + row] = sums[half] as i32;
+                        self.scaled_sums16[(2 * b + half) * width + row] = sums[half] * scale;
+                    }
+                    self.sums32[b * width + row] = (sums[0] + sums[1]) as i32;
+                    self.scaled_sums32[b * width + row] = (sums[0] + sums[1]) * scale;
                 }
-                self.sums32[b * width + row] = (sums[0] + sums[1]) as i32;
-                self.scaled_sums32[b * width + row] = (sums[0] + sums[1]) * scale;
             }
         }
     }
@@ -58,19 +67,46 @@ pub(super) struct Block {
 
 #[inline(always)]
 pub(super) fn block<L: Lanes>(l: L, x: &[f32; BLOCK]) -> Block {
+    let most = f32::from_bits(largest(l, x).cast_unsigned());
+    let (scale, inverse) = scale_for(most, most / LARGEST);
+    let (q, sums) = integers(l, x, inverse);
+    Block { q, scale, sums }
+}
+
+/// The largest magnitude of a block, as bits.
+#[inline(always)]
+fn largest<L: Lanes>(l: L, x: &[f32; BLOCK]) -> i32 {
     let (halves, _) = x.as_chunks::<16>();
-    let (a, b) = (l.load(&halves[0]), l.load(&halves[1]));
-    let (scale, inverse) = scale(l, a, b);
+    l.largest_int(l.max_int(magnitude(l, l.load(&halves[0])), magnitude(l, l.load(&halves[1]))))
+}
+
+/// [`scale_for`] sixteen blocks.
+#[inline(always)]
+fn scales<L: Lanes>(l: L, most: &[i32; 16]) -> ([f32; 16], [f32; 16]) {
+    let most = l.load(&most.map(|most| f32::from_bits(most.cast_unsigned())));
+    let (zero, scale) = (l.splat(0.0), l.div(most, l.splat(LARGEST)));
+    let (finite, small) = (l.less(most, l.splat(f32::INFINITY)), l.less(most, l.splat(SMALLEST)));
+    let inverse = l.select(finite, l.div(l.splat(1.0), scale), zero);
+    let (mut scales, mut inverses) = ([0.0; 16], [0.0; 16]);
+    l.store(l.select(small, zero, l.select(finite, scale, l.splat(f32::NAN))), &mut scales);
+    l.store(l.select(small, zero, inverse), &mut inverses);
+    (scales, inverses)
+}
+
+/// The integers of a block times the inverse of its scale, and the sums of each half, which are whole.
+#[inline(always)]
+fn integers<L: Lanes>(l: L, x: &[f32; BLOCK], inverse: f32) -> ([i8; BLOCK], [f32; 2]) {
     if inverse == 0.0 {
-        return Block { q: [0; BLOCK], scale, sums: [0.0; 2] };
+        return ([0; BLOCK], [0.0; 2]);
     }
-    let inverse = l.splat(inverse);
-    let (a, b) = (integers(l, a, inverse), integers(l, b, inverse));
-    // Sums of whole numbers below 2^24 are exact in any order.
-    let sums = [l.sum(l.to_float(a)), l.sum(l.to_float(b))];
+    let (halves, _) = x.as_chunks::<16>();
+    // None is beyond the largest magnitude: what is rounded is above 127 by its last bits at most.
+    let a = l.to_int(l.round(l.mul(l.load(&halves[0]), l.splat(inverse))));
+    let b = l.to_int(l.round(l.mul(l.load(&halves[1]), l.splat(inverse))));
     let mut bytes = [0; 64];
     l.narrow([a, b, a, b], &mut bytes);
-    Block { q: *bytes.first_chunk().expect("64 bytes"), scale, sums }
+    // Sums of whole numbers below 2^24 are exact in any order.
+    (*bytes.first_chunk().expect("64 bytes"), [l.sum(l.to_float(a)), l.sum(l.to_float(b))])
 }
 
 /// The scale of a block and what its values are multiplied by: zero where all integers are.
@@ -113,10 +149,4 @@ pub(super) fn words<L: Lanes>(l: L, x: &[f32; 16], inverse: f32) -> [i16; 16] {
         l.narrow_words(l.to_int(l.round(l.mul(l.load(x), l.splat(inverse)))), &mut q);
     }
     q
-}
-
-#[inline(always)]
-fn integers<L: Lanes>(l: L, x: L::F, inverse: L::F) -> L::I {
-    let q = l.round(l.mul(x, inverse));
-    l.to_int(l.min(l.splat(LARGEST), l.max(l.splat(-LARGEST), q)))
 }
