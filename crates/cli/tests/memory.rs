@@ -114,13 +114,14 @@ fn wait_for(process: u32, wanted: impl Fn(u64) -> bool) -> Result<(), Option<u64
     }
 }
 
-/// An answer under way, with its budget in a file. Slow instructions, so that it takes its time.
+/// An answer under way, with its budget in a file. Slow instructions and many tokens, so that it takes its time, also where other
+/// tests take a processor's.
 struct Answer {
     child: Child,
     folder: TempDir,
 }
 
-const ANSWER: [&str; 9] = ["run", "-c", "512", "--seed", "7", "-n", "120", "--ignore-eos", "--json"];
+const ANSWER: [&str; 9] = ["run", "-c", "512", "--seed", "7", "-n", "240", "--ignore-eos", "--json"];
 
 impl Answer {
     fn begin(budget: u64) -> Self {

@@ -28,15 +28,21 @@ impl Sequences {
         self.kv
     }
 
-    /// Takes the memory now of `n` sequences of so many positions, open at a time. What was taken before for longer or more
-    /// ones is given back, but where it is in use.
+    /// Takes the memory now of `n` sequences of so many positions, open at a time, those that are open already among them.
+    /// What was taken before for longer or more ones is given back, but where it is in use.
     pub fn reserve(&mut self, n: usize, positions: usize) {
         self.reserved.clear();
-        for state in self.open.values_mut().filter(|state| state.is_reserved()) {
-            state.reserve(positions);
+        let n_before = self.open.values().filter(|state| state.is_reserved()).count();
+        let mut left = n.saturating_sub(n_before);
+        for state in self.open.values_mut() {
+            if state.is_reserved() {
+                state.reserve(positions);
+            } else if left > 0 {
+                state.reserve(positions);
+                left -= 1;
+            }
         }
-        let n_open = self.open.values().filter(|state| state.is_reserved()).count();
-        for _ in n_open..n {
+        for _ in 0..left {
             let mut state = SequenceState::new(&self.program.states, self.kv);
             state.reserve(positions);
             self.reserved.push(state);
@@ -180,6 +186,20 @@ mod tests {
         let [c, d] = [sequences.open(), sequences.open()];
         assert_eq!([c, d].map(|id| sequences.get(id).attention(0).n_pages()), [2, 0]);
         assert!(sequences.get(c).is_empty());
+    }
+
+    #[test]
+    fn what_is_open_already_takes_part_of_what_is_reserved() {
+        let mut sequences = sequences();
+        let a = sequences.open();
+        sequences.begin(&[row(a, 0, 1)]).unwrap();
+        sequences.reserve(2, 100);
+        let (b, c) = (sequences.open(), sequences.open());
+        assert_eq!([a, b, c].map(|id| sequences.get(id).attention(0).n_pages()), [2, 2, 0]);
+        sequences.reserve(2, 200);
+        assert_eq!([a, b, c].map(|id| sequences.get(id).attention(0).n_pages()), [4, 4, 0]);
+        sequences.reserve(0, 0);
+        assert_eq!([a, b, c].map(|id| sequences.get(id).attention(0).n_pages()), [1, 0, 0]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::pool::Pool;
 
 /// Blocks that go through pages together, at most.
 const SIDE_BY_SIDE: usize = 4;
+/// Tasks for each thread, some much longer than others, that are enough for all to end at about the same time.
+const UNEQUAL_TASKS_PER_THREAD: usize = 8;
 
 /// Query heads of some rows of a sequence that share a key/value head: at most
 /// [`TOGETHER`](crate::body::attend::TOGETHER).
@@ -52,25 +54,32 @@ impl Layer<'_> {
         if pool.threads() > 1 && blocks.len() < TASKS_PER_THREAD * pool.threads() {
             by_pages::run(self, pool, blocks);
         } else {
-            let n = (blocks.len() / (8 * pool.threads())).clamp(1, SIDE_BY_SIDE);
+            let n = (blocks.len() / (UNEQUAL_TASKS_PER_THREAD * pool.threads())).clamp(1, SIDE_BY_SIDE);
             let sequence = |block: &Block<'_>| self.rows[block.rows[0]].sequence;
             let together = |a: &Block<'_>, b: &Block<'_>| a.head == b.head && sequence(a) == sequence(b);
             let tasks: Vec<_> = blocks.chunk_by(together).flat_map(|own| own.chunks(n)).collect();
-            pool.run(tasks.len(), &|_, i| {
-                let blocks = tasks[i];
-                let ready: Vec<_> = blocks.iter().map(|block| self.ready(block)).collect();
-                // SAFETY: a block's heads are its task's alone.
-                let queries = |(block, ready)| unsafe { self.queries(block, ready) };
-                let groups = blocks.iter().zip(&ready).map(queries);
-                let mut groups: Vec<_> =
-                    groups.map(|queries| Group { queries, gathered: Gathered::NOTHING }).collect();
-                let pages = blocks.iter().map(|block| self.pages(block));
-                let pages = pages.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or_default();
-                self.isa.run(self.attention(&blocks[0], &mut groups, pages));
-                for (block, Group { mut queries, gathered }) in blocks.iter().zip(groups) {
-                    self.finish(block, &gathered, &mut queries);
-                }
-            });
+            // SAFETY: a block's heads are its task's alone.
+            pool.run(tasks.len(), &|_, i| unsafe { self.side_by_side(tasks[i]) });
+        }
+    }
+
+    /// Attention of some blocks that have a sequence and a key/value head in common.
+    ///
+    /// # Safety
+    /// The blocks' heads are the present task's alone.
+    unsafe fn side_by_side(&self, blocks: &[Block<'_>]) {
+        let ready: Vec<_> = blocks.iter().map(|block| self.ready(block)).collect();
+        let group = |(block, ready)| {
+            // SAFETY: by the caller.
+            let queries = unsafe { self.queries(block, ready) };
+            Group { queries, gathered: Gathered::NOTHING }
+        };
+        let mut groups: Vec<_> = blocks.iter().zip(&ready).map(group).collect();
+        let pages = blocks.iter().map(|block| self.pages(block));
+        let pages = pages.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or_default();
+        self.isa.run(self.attention(&blocks[0], &mut groups, pages));
+        for (block, Group { mut queries, gathered }) in blocks.iter().zip(groups) {
+            self.finish(block, &gathered, &mut queries);
         }
     }
 
