@@ -70,13 +70,15 @@ pub enum BackendError {
     },
     /// The program's heads cannot be kept so.
     #[error(
-        "{option} {kv}: {what} are kept in groups of 32, but this model's heads have {head_dim} values (use f16 or bf16)"
+        "{option} {kv}: {what} are kept so in heads of a multiple of {multiple} values, but this model's have {head_dim} (use f16 or bf16)"
     )]
     KvType {
         /// Keys or values.
         what: &'static str,
         /// The type asked for.
         kv: &'static str,
+        /// What it takes.
+        multiple: usize,
         /// Values of a head.
         head_dim: usize,
         /// The option that asks for another type.

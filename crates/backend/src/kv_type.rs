@@ -47,13 +47,18 @@ impl KvType {
         }
     }
 
+    /// What widths of heads are a multiple of that can be kept so.
+    pub fn multiple(self) -> usize {
+        match self {
+            KvType::F32 | KvType::F16 | KvType::BF16 => 1,
+            KvType::I16 => KV_LANES,
+            KvType::Q8_0 => KV_GROUP,
+        }
+    }
+
     /// Whether heads of this width can be kept so.
     pub fn fits(self, head_dim: usize) -> bool {
-        match self {
-            KvType::F32 | KvType::F16 | KvType::BF16 => true,
-            KvType::I16 => head_dim.is_multiple_of(KV_LANES),
-            KvType::Q8_0 => head_dim.is_multiple_of(KV_GROUP),
-        }
+        head_dim.is_multiple_of(self.multiple())
     }
 }
 
@@ -82,7 +87,7 @@ impl KvTypes {
     /// Checks that a program's heads can be kept so.
     ///
     /// # Errors
-    /// If they are no whole number of groups.
+    /// If their widths do not fit.
     pub fn check(self, states: &[StateSpec]) -> Result<(), BackendError> {
         for state in states {
             let StateSpec::Attention { head_dim, .. } = *state else { continue };
@@ -90,7 +95,8 @@ impl KvTypes {
                 [("keys", self.keys, "--cache-type-k"), ("values", self.values, "--cache-type-v")]
             {
                 if !kv.fits(head_dim) {
-                    return Err(BackendError::KvType { what, kv: kv.name(), head_dim, option });
+                    let (multiple, kv) = (kv.multiple(), kv.name());
+                    return Err(BackendError::KvType { what, kv, multiple, head_dim, option });
                 }
             }
         }
@@ -114,7 +120,10 @@ mod tests {
         assert!(KvTypes { keys: KvType::F16, values: KvType::I16 }.check(&states(80)).is_ok());
         let keys = KvTypes { keys: KvType::I16, values: KvType::F16 };
         let error = keys.check(&states(24)).unwrap_err().to_string();
-        assert!(error.contains("--cache-type-k") && error.contains("24"), "{error}");
+        assert!(
+            error.contains("--cache-type-k") && error.contains("of 16") && error.contains("24"),
+            "{error}"
+        );
     }
 
     #[test]
