@@ -68,15 +68,7 @@ impl Quantized {
 /// Writes the integers of one block of 32 and returns its scale.
 pub fn quantize_block(x: &[f32], q: &mut [i8]) -> f32 {
     let amax = largest_magnitude(x);
-    q.fill(0);
-    if !amax.is_finite() {
-        return f32::NAN;
-    }
-    if amax < SMALLEST {
-        return 0.0;
-    }
-    let scale = amax / LARGEST;
-    let inverse = 1.0 / scale;
+    let (scale, inverse) = scale_for(amax, amax / LARGEST);
     for (q, x) in q.iter_mut().zip(x) {
         *q = (x * inverse).round_ties_even().clamp(-LARGEST, LARGEST) as i8;
     }
@@ -86,22 +78,28 @@ pub fn quantize_block(x: &[f32], q: &mut [i8]) -> f32 {
 /// Writes integers of 16 bits, at most [`LARGEST_WORD`] in magnitude, and returns their scale, which is a bfloat16.
 pub fn quantize_words(x: &[f32], q: &mut [i16]) -> f32 {
     let amax = largest_magnitude(x);
-    q.fill(0);
-    if !amax.is_finite() {
-        return f32::NAN;
-    }
-    if amax < SMALLEST {
-        return 0.0;
-    }
-    let scale = up_to_bf16(amax / LARGEST_WORD);
-    let inverse = 1.0 / scale;
+    let (scale, inverse) = scale_for(amax, up_to_bf16(amax / LARGEST_WORD));
     for (q, x) in q.iter_mut().zip(x) {
         *q = (x * inverse).round_ties_even() as i16;
     }
     scale
 }
 
+/// A scale for this largest magnitude, and what values are multiplied by: NaN and zero where the magnitude is not finite, zeros
+/// where it is too small. Values times zero, NaN among them, become integers that are zero.
+#[inline(always)]
+pub fn scale_for(amax: f32, scale: f32) -> (f32, f32) {
+    if !amax.is_finite() {
+        (f32::NAN, 0.0)
+    } else if amax < SMALLEST {
+        (0.0, 0.0)
+    } else {
+        (scale, 1.0 / scale)
+    }
+}
+
 /// The least bfloat16 that is not below `x`, which is positive, and not larger than all of them.
+#[inline(always)]
 pub fn up_to_bf16(x: f32) -> f32 {
     f32::from_bits((x.to_bits() + 0xffff) & 0xffff_0000)
 }

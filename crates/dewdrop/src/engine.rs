@@ -145,8 +145,7 @@ impl Engine {
 
     /// What keys and values are kept as.
     pub fn kv_types(&self) -> KvTypes {
-        let Prepared { options, model, .. } = &self.0.prepared;
-        options.kv_types(&model.program.states)
+        self.0.prepared.kv_types()
     }
 
     /// Who computes, for people: `cpu (avx2, 2 threads)`.

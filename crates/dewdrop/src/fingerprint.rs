@@ -14,11 +14,7 @@ impl Prepared {
     /// by how it computes.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = XxHash3_64::with_seed(0);
-        let options = self.options();
-        hasher.write(
-            format!("{:?} {:?}", options.arithmetic, options.kv_types(&self.model().program.states))
-                .as_bytes(),
-        );
+        hasher.write(format!("{:?} {:?}", self.options().arithmetic, self.kv_types()).as_bytes());
         for (name, info) in &self.checkpoint().tensors {
             hasher.write(format!("{name} {} {:?}", info.block_type.block().name, info.shape).as_bytes());
             if self.checkpoint().has_bytes(info) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use dewdrop_backend::KvTypes;
 use dewdrop_backend::state::PAGE;
 use dewdrop_model::{Descriptor, ROPE_FACTORS};
 use dewdrop_store::Checkpoint;
@@ -75,6 +76,11 @@ impl Prepared {
     /// How it is to be run.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// What keys and values are kept as.
+    pub fn kv_types(&self) -> KvTypes {
+        self.options.kv_types(&self.model.program.states)
     }
 
     /// Ids of a text that is known before there is an engine: what they take, and what is left of their making, is part

@@ -11,7 +11,7 @@ pub(crate) struct CacheArguments {
     #[arg(long, value_name = "TYPE", value_parser = kv_type())]
     cache_type_k: Option<KvType>,
 
-    /// What values are kept as (-ctv) [default: as for keys]
+    /// What values are kept as (-ctv) [default: i16, or f16 where heads do not fit; with --exact-math, f32]
     #[arg(long, value_name = "TYPE", value_parser = kv_type())]
     cache_type_v: Option<KvType>,
 }

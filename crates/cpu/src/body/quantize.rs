@@ -1,6 +1,6 @@
 //! Rows of activations to int8, as [`dewdrop_backend::quantize`] does it.
 
-use dewdrop_backend::quantize::{BLOCK, LARGEST, LARGEST_WORD, SMALLEST, up_to_bf16};
+use dewdrop_backend::quantize::{BLOCK, LARGEST, LARGEST_WORD, SMALLEST, scale_for, up_to_bf16};
 
 use super::math::magnitude;
 use crate::lanes::{Job, Lanes};
@@ -35,7 +35,8 @@ impl Job for Quantize<'_> {
                 // Scales of a lot at a time: one block's would wait for the next steps of another's.
                 let mut most = [0; 16];
                 for (most, x) in most.iter_mut().zip(x) {
-                    *most = largest(l, x);
+                    let (halves, _) = x.as_chunks::<16>();
+                    *most = largest(l, l.load(&halves[0]), l.load(&halves[1]));
                 }
                 let (scales, inverses) = scales(l, &most);
                 for (i, x) in x.iter().enumerate() {
@@ -67,17 +68,16 @@ pub(super) struct Block {
 
 #[inline(always)]
 pub(super) fn block<L: Lanes>(l: L, x: &[f32; BLOCK]) -> Block {
-    let most = f32::from_bits(largest(l, x).cast_unsigned());
-    let (scale, inverse) = scale_for(most, most / LARGEST);
+    let (halves, _) = x.as_chunks::<16>();
+    let (scale, inverse) = scale(l, l.load(&halves[0]), l.load(&halves[1]));
     let (q, sums) = integers(l, x, inverse);
     Block { q, scale, sums }
 }
 
 /// The largest magnitude of a block, as bits.
 #[inline(always)]
-fn largest<L: Lanes>(l: L, x: &[f32; BLOCK]) -> i32 {
-    let (halves, _) = x.as_chunks::<16>();
-    l.largest_int(l.max_int(magnitude(l, l.load(&halves[0])), magnitude(l, l.load(&halves[1]))))
+fn largest<L: Lanes>(l: L, a: L::F, b: L::F) -> i32 {
+    l.largest_int(l.max_int(magnitude(l, a), magnitude(l, b)))
 }
 
 /// [`scale_for`] sixteen blocks.
@@ -112,8 +112,7 @@ fn integers<L: Lanes>(l: L, x: &[f32; BLOCK], inverse: f32) -> ([i8; BLOCK], [f3
 /// The scale of a block and what its values are multiplied by: zero where all integers are.
 #[inline(always)]
 pub(super) fn scale<L: Lanes>(l: L, a: L::F, b: L::F) -> (f32, f32) {
-    let most = l.largest_int(l.max_int(magnitude(l, a), magnitude(l, b)));
-    let most = f32::from_bits(most.cast_unsigned());
+    let most = f32::from_bits(largest(l, a, b).cast_unsigned());
     scale_for(most, most / LARGEST)
 }
 
@@ -126,18 +125,6 @@ pub(super) fn scale_of_words<L: Lanes>(l: L, x: &[[f32; 16]]) -> (f32, f32) {
     }
     let most = f32::from_bits(l.largest_int(most).cast_unsigned());
     scale_for(most, up_to_bf16(most / LARGEST_WORD))
-}
-
-/// That scale for this largest magnitude, with its reciprocal, unless one of the two is no number to go by.
-#[inline(always)]
-fn scale_for(most: f32, scale: f32) -> (f32, f32) {
-    if !most.is_finite() {
-        (f32::NAN, 0.0)
-    } else if most < SMALLEST {
-        (0.0, 0.0)
-    } else {
-        (scale, 1.0 / scale)
-    }
 }
 
 /// Integers of 16 bits of values times the inverse of their scale.

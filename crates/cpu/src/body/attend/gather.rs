@@ -111,6 +111,14 @@ fn exponents<L: Lanes>(l: L, scores: &mut Row, max: f32, (start, end): (usize, u
     l.sum(sum)
 }
 
+/// Weights that take up the scales of their values. Weight zero stays so, whatever the scale of a hidden position.
+#[inline(always)]
+pub(super) fn take_up<L: Lanes>(l: L, weights: &[f32; 16], scales: L::F) -> L::F {
+    let weights = l.load(weights);
+    let seen = l.less(l.splat(0.0), weights);
+    l.float(l.and(seen, l.bits(l.mul(weights, scales))))
+}
+
 /// Merges `new` weighted values of sixteen dimensions, or fewer at the end, into `out`.
 #[inline(always)]
 pub(super) fn merge_into<L: Lanes>(l: L, factors: Factors, new: L::F, out: &mut [f32]) {

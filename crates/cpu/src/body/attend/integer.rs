@@ -5,7 +5,7 @@ use dewdrop_backend::state::PAGE;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use super::gather::{Factors, merge_into};
+use super::gather::{Factors, merge_into, take_up};
 use super::tiles::{Tiles, prefetch, tiles};
 use super::{Query, Row, TOGETHER, Visible};
 use crate::body::integer_product::four;
@@ -187,10 +187,7 @@ impl Scaled {
         let (weights, scales) = (weights.as_chunks::<16>().0, scales.as_chunks::<16>().0);
         let mut products = [l.splat(0.0); 4];
         for i in 0..4 {
-            // Weight zero stays so, whatever the scale of a hidden position.
-            let weight = l.load(&weights[i]);
-            let seen = l.less(l.splat(0.0), weight);
-            products[i] = l.float(l.and(seen, l.bits(l.mul(weight, load_half(l, &scales[i])))));
+            products[i] = take_up(l, &weights[i], load_half(l, &scales[i]));
         }
         let mut integers = [l.splat_int(0); 4];
         for b in 0..2 {

@@ -5,7 +5,7 @@ use dewdrop_backend::state::PAGE;
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
 
-use super::gather::{Factors, merge_into};
+use super::gather::{Factors, merge_into, take_up};
 use super::tiles::{Tiles, prefetch, tiles};
 use super::{Query, Row, TOGETHER, Visible};
 use crate::body::quantize;
@@ -165,11 +165,7 @@ impl Scaled {
     fn fill<L: Lanes>(&mut self, l: L, weights: &Row, values: &Kept<'_>) {
         let mut products = [[0.0; 16]; PAGE / 16];
         for (i, weights) in weights.as_chunks().0.iter().enumerate() {
-            // Weight zero stays so, whatever the scale of a hidden position.
-            let weight = l.load(weights);
-            let seen = l.less(l.splat(0.0), weight);
-            let product = l.float(l.and(seen, l.bits(l.mul(weight, values.scales(l, i)))));
-            l.store(product, &mut products[i]);
+            l.store(take_up(l, weights, values.scales(l, i)), &mut products[i]);
         }
         let (scale, inverse) = quantize::scale_of_words(l, &products);
         self.scale = scale;
