@@ -83,7 +83,7 @@ impl Activations {
         self.few = n_rows <= shape.few_rows;
         let cut = match self.few {
             true => Tiling::few(n_rows, shape.rows.min(shape.few_rows)),
-            false => Tiling::equal(n_rows, shape.rows),
+            false => Tiling::equal(n_rows, shape.panel_rows),
         };
         (self.n_in, self.tiling) = (n_in, cut);
         self.resize(cut.n_places(), n_in);

@@ -6,6 +6,8 @@
 //! here and in the bodies is `#[inline(always)]`, because an instruction set is enabled per function: code that is not
 //! inlined into the function that enables it would be compiled without it.
 
+use crate::panel::MAX_PANELS;
+
 /// Sixteen floats as memory: lanes in order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
@@ -45,6 +47,11 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     const WIDE: bool;
     /// Rows of a product's tile, as many as there are registers for.
     const TILE_ROWS: usize = if Self::WIDE { 8 } else { 4 };
+    /// Panels that a tile of many rows is multiplied with, side by side: what is loaded of the rows serves them all, and as many
+    /// more chains hide what an instruction takes.
+    const TILE_PANELS: usize = if Self::WIDE { MAX_PANELS } else { 1 };
+    /// Rows of a tile that as many panels of integers are multiplied with.
+    const PANEL_ROWS: usize = 4;
     /// Up to so many rows, weights are multiplied as they are unpacked: once for each tile, which is cheaper than a panel for
     /// two of them, where a tile is large.
     const FEW_ROWS: usize = if Self::WIDE { 16 } else { 2 };

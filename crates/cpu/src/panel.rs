@@ -16,6 +16,8 @@ pub(crate) const MAX_INPUTS: usize = 4 * SPAN;
 const MIN_GROUP: usize = 16;
 /// Groups of a panel, at most.
 const MAX_GROUPS: usize = MAX_INPUTS / MIN_GROUP;
+/// Panels that are multiplied side by side, at most.
+pub(crate) const MAX_PANELS: usize = 2;
 
 /// How a panel's bytes are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +57,13 @@ pub(crate) struct Panel {
     minima: [Floats; MAX_GROUPS],
 }
 
-impl Default for Box<Panel> {
+impl Default for Panel {
     fn default() -> Self {
-        Box::new(Panel {
+        Panel {
             steps: [Bytes::ZERO; MAX_INPUTS / 4],
             scales: [Floats::ZERO; MAX_GROUPS],
             minima: [Floats::ZERO; MAX_GROUPS],
-        })
+        }
     }
 }
 

@@ -94,9 +94,9 @@ pub(crate) fn rearrange_in_place(
         // SAFETY: a tile's bytes are its task's alone.
         let tile = unsafe { bytes.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
         let mut scratch = scratch[worker].try_lock().expect("a worker's scratch is its own");
-        let (file, _) = scratch.sixteen(channel_bytes);
-        file[..tile_bytes].copy_from_slice(tile);
-        arrange(isa, sixteen(&file[..tile_bytes], channel_bytes, 0), tile);
+        let (file, _) = scratch.panels(tile_bytes);
+        file.copy_from_slice(tile);
+        arrange(isa, sixteen(file, channel_bytes, 0), tile);
     });
 }
 

@@ -1,4 +1,4 @@
-//! A panel of sixteen channels times quantized rows: the kernel under all quantized matrices.
+//! Panels of sixteen channels times quantized rows: the kernel under all quantized matrices.
 
 use super::next::Next;
 use super::target::Target;
@@ -11,15 +11,15 @@ use crate::panel::{Form, Part, Range, SPAN};
 /// Groups for which memory is asked for at once.
 const ASKING: usize = 8;
 
-/// A panel for all rows. The parameters are of its [`Form`]: whether it has minima, whether its integers are small, and the
-/// steps of a group.
-struct Product<'a, const MINIMA: bool, const SMALL: bool, const STEPS: usize> {
-    panel: Part<'a>,
+/// Panels side by side for all rows. The parameters are their number and of their [`Form`]: whether it has minima, whether its
+/// integers are small, and the steps of a group.
+struct Product<'a, const PANELS: usize, const MINIMA: bool, const SMALL: bool, const STEPS: usize> {
+    panels: [Part<'a>; PANELS],
     range: Range,
     activations: &'a Activations,
     first_input: usize,
     target: Target<'a>,
-    next: Next,
+    next: [Next; PANELS],
 }
 
 /// How many times a tile asks for memory.
@@ -27,23 +27,24 @@ pub(crate) const fn asks(n_groups: usize) -> usize {
     n_groups.div_ceil(ASKING)
 }
 
-/// Multiplies a panel with all rows. Each tile has [`asks`] of the steps of `next`.
+/// Multiplies panels side by side, of the target's channels, with all rows. Each tile has [`asks`] of
+/// the steps of each of `next`.
 ///
 /// # Safety
 /// The target's columns are the present task's alone.
-pub(crate) unsafe fn product(
+pub(crate) unsafe fn product<const PANELS: usize>(
     isa: Isa,
     form: Form,
-    panel: Part<'_>,
+    panels: [Part<'_>; PANELS],
     activations: &Activations,
     first_input: usize,
     target: Target<'_>,
-    next: Next,
+    next: [Next; PANELS],
 ) {
     macro_rules! run {
         ($minima:literal, $small:literal, $steps:literal) => {
-            isa.run(Product::<$minima, $small, $steps> {
-                panel,
+            isa.run(Product::<PANELS, $minima, $small, $steps> {
+                panels,
                 range: form.range,
                 activations,
                 first_input,
@@ -62,47 +63,70 @@ pub(crate) unsafe fn product(
     }
 }
 
-impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Job for Product<'_, MINIMA, SMALL, STEPS> {
+impl<const PANELS: usize, const MINIMA: bool, const SMALL: bool, const STEPS: usize> Job
+    for Product<'_, PANELS, MINIMA, SMALL, STEPS>
+{
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
+        if PANELS > L::TILE_PANELS {
+            unreachable!("{PANELS} panels side by side, for which there are no registers");
+        }
         by_tiles(l, &self, self.activations.tiling());
     }
 }
 
-impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Tiled for Product<'_, MINIMA, SMALL, STEPS> {
+impl<const PANELS: usize, const MINIMA: bool, const SMALL: bool, const STEPS: usize> Tiled
+    for Product<'_, PANELS, MINIMA, SMALL, STEPS>
+{
     #[inline(always)]
     fn tile<L: Lanes, const ROWS: usize>(&self, l: L, tile: usize) {
-        let (n, bias) = (4 * self.panel.steps.len(), self.range.bias::<L>());
+        let (n, bias) = (4 * self.panels[0].steps.len(), self.range.bias::<L>());
         let x = self.activations.tile(tile, self.first_input, n, 4 * STEPS, bias);
         let n_groups = n / (4 * STEPS);
         let x = Rows::<ROWS, STEPS>::new(&x, n_groups, Self::has_bias::<L>());
-        let panel = Groups::<STEPS>::new(&self.panel, n_groups, MINIMA);
+        let mut panels = [Groups::<STEPS>::NONE; PANELS];
+        for p in 0..PANELS {
+            panels[p] = Groups::new(&self.panels[p], n_groups, MINIMA);
+        }
         let (rows, n_tiles) = (self.activations.tiling().rows(tile), self.activations.tiling().n_tiles());
         self.target.ask(l, rows.clone());
         let asks_left = (n_tiles - tile) * asks(n_groups);
-        let mut values = [l.splat(0.0); ROWS];
-        for r in 0..ROWS.min(rows.len()) {
-            // SAFETY: the columns are this task's alone (`product`'s contract).
-            if let Some(before) = unsafe { self.target.before(l, rows.start + r) } {
-                values[r] = before;
+        let mut values = [[l.splat(0.0); ROWS]; PANELS];
+        for p in 0..PANELS {
+            let target = self.target.sixteen(p);
+            for r in 0..ROWS.min(rows.len()) {
+                // SAFETY: the columns are this task's alone (`product`'s contract).
+                if let Some(before) = unsafe { target.before(l, rows.start + r) } {
+                    values[p][r] = before;
+                }
             }
         }
         for first in (0..n_groups).step_by(SPAN / (4 * STEPS)) {
             let end = n_groups.min(first + SPAN / (4 * STEPS));
-            let (panel, x) = (panel.part(first, end), x.part(first, end));
-            let acc = self.span::<L, ROWS>(l, panel, x, asks_left - first / ASKING);
-            for r in 0..ROWS {
-                values[r] = if first == 0 && self.target.first { acc[r] } else { l.add(values[r], acc[r]) };
+            let mut of_span = panels;
+            for p in 0..PANELS {
+                of_span[p] = panels[p].part(first, end);
+            }
+            let acc = self.span::<L, ROWS>(l, of_span, x.part(first, end), asks_left - first / ASKING);
+            for p in 0..PANELS {
+                for r in 0..ROWS {
+                    let is_first = first == 0 && self.target.first;
+                    values[p][r] = if is_first { acc[p][r] } else { l.add(values[p][r], acc[p][r]) };
+                }
             }
         }
-        // SAFETY: the columns are this task's alone (`product`'s contract).
-        unsafe { self.target.put(l, rows.start, &values[..rows.len()]) };
+        for p in 0..PANELS {
+            // SAFETY: the columns are this task's alone (`product`'s contract).
+            unsafe { self.target.sixteen(p).put(l, rows.start, &values[p][..rows.len()]) };
+        }
     }
 }
 
-impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINIMA, SMALL, STEPS> {
+impl<const PANELS: usize, const MINIMA: bool, const SMALL: bool, const STEPS: usize>
+    Product<'_, PANELS, MINIMA, SMALL, STEPS>
+{
     /// Whether the weights are too large by a bias, as these lanes multiply them. Minima come without one.
     #[inline(always)]
     const fn has_bias<L: Lanes>() -> bool {
@@ -114,26 +138,36 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINI
     fn span<L: Lanes, const ROWS: usize>(
         &self,
         l: L,
-        panel: Groups<'_, STEPS>,
+        panels: [Groups<'_, STEPS>; PANELS],
         x: Rows<'_, ROWS, STEPS>,
         asks_left: usize,
-    ) -> [L::F; ROWS] {
+    ) -> [[L::F; ROWS]; PANELS] {
         let n_groups = x.q.len();
-        let mut acc = [l.splat(0.0); ROWS];
+        let mut acc = [[l.splat(0.0); ROWS]; PANELS];
         for first in (0..n_groups).step_by(ASKING) {
-            self.next.ask(l, asks_left - first / ASKING - 1);
+            for p in 0..PANELS {
+                self.next[p].ask(l, asks_left - first / ASKING - 1);
+            }
             for g in first..n_groups.min(first + ASKING) {
                 // Looked up before anything is multiplied: a check of bounds after that would have compilers load
                 // everything before it and multiply behind it.
                 let (scales, scaled_sums) = (&x.scales[g * STEPS / 8], &x.scaled_sums[g]);
                 let starts = if Self::has_bias::<L>() { &x.starts[g] } else { &[0; ROWS] };
-                let products = self.integer_sums::<L, ROWS>(l, &panel.steps[g], &x.q[g], starts);
-                let (weight_scales, minima) = (l.load(&panel.scales[g].0), l.load(&panel.minima[g].0));
-                for r in 0..ROWS {
-                    let scale = l.mul(weight_scales, l.splat(scales[r]));
-                    acc[r] = l.fma(l.to_float(products[r]), scale, acc[r]);
-                    if MINIMA {
-                        acc[r] = l.fma(minima, l.splat(scaled_sums[r]), acc[r]);
+                let mut weights = [&[Bytes::ZERO; STEPS]; PANELS];
+                let mut of_weights = [(&Floats::ZERO, &Floats::ZERO); PANELS];
+                for p in 0..PANELS {
+                    weights[p] = &panels[p].steps[g];
+                    of_weights[p] = (&panels[p].scales[g], &panels[p].minima[g]);
+                }
+                let products = self.integer_sums::<L, ROWS>(l, weights, &x.q[g], starts);
+                for p in 0..PANELS {
+                    let (weight_scales, minima) = (l.load(&of_weights[p].0.0), l.load(&of_weights[p].1.0));
+                    for r in 0..ROWS {
+                        let scale = l.mul(weight_scales, l.splat(scales[r]));
+                        acc[p][r] = l.fma(l.to_float(products[p][r]), scale, acc[p][r]);
+                        if MINIMA {
+                            acc[p][r] = l.fma(minima, l.splat(scaled_sums[r]), acc[p][r]);
+                        }
                     }
                 }
             }
@@ -146,10 +180,10 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINI
     fn integer_sums<L: Lanes, const ROWS: usize>(
         &self,
         l: L,
-        weights: &[Bytes; STEPS],
+        weights: [&[Bytes; STEPS]; PANELS],
         q: &[[[i8; 4]; ROWS]; STEPS],
         starts: &[i32; ROWS],
-    ) -> [L::I; ROWS] {
+    ) -> [[L::I; ROWS]; PANELS] {
         let mut start = [l.splat_int(0); ROWS];
         for r in 0..ROWS {
             start[r] = l.splat_int(starts[r]);
@@ -158,18 +192,24 @@ impl<const MINIMA: bool, const SMALL: bool, const STEPS: usize> Product<'_, MINI
             && SMALL
             && !L::WHOLE
         {
-            return widened::<L, STEPS, ROWS>(l, steps, weights, q, start);
+            let mut sums = [start; PANELS];
+            for p in 0..PANELS {
+                sums[p] = widened::<L, STEPS, ROWS>(l, steps, weights[p], q, start);
+            }
+            return sums;
         }
-        let mut sums = start;
+        let mut sums = [start; PANELS];
         for k in 0..STEPS {
-            let weights = l.load_bytes(&weights[k].0);
             for r in 0..ROWS {
                 let q = four(l, q[k][r]);
-                sums[r] = if SMALL {
-                    l.whole_products(sums[r], weights, q)
-                } else {
-                    l.wide_products(sums[r], weights, q)
-                };
+                for p in 0..PANELS {
+                    let weights = l.load_bytes(&weights[p][k].0);
+                    sums[p][r] = if SMALL {
+                        l.whole_products(sums[p][r], weights, q)
+                    } else {
+                        l.wide_products(sums[p][r], weights, q)
+                    };
+                }
             }
         }
         sums
@@ -186,6 +226,8 @@ struct Groups<'a, const STEPS: usize> {
 }
 
 impl<'a, const STEPS: usize> Groups<'a, STEPS> {
+    const NONE: Self = Groups { steps: &[], scales: &[], minima: &[] };
+
     #[inline(always)]
     fn new(panel: &Part<'a>, n: usize, has_minima: bool) -> Self {
         let minima = if has_minima { panel.minima } else { panel.scales };

@@ -23,12 +23,12 @@ use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 use crate::loaded::{Layout, Matrix};
 use crate::pairs::Pairs;
-use crate::panel::{CHANNELS, MAX_INPUTS, SPAN};
+use crate::panel::{CHANNELS, MAX_INPUTS, MAX_PANELS, SPAN};
 use crate::panels::sixteen;
 use crate::pass::Pass;
 use crate::pool::Pool;
 use crate::rows::{Kind, Rows};
-use crate::scratch::{FLOAT_CHANNELS, Scratch};
+use crate::scratch::{FLOAT_CHANNELS, Scratch, pair_panel_bytes};
 use crate::unpack::{Arrange, FewRows, Unpacker, arrange_pairs};
 
 /// Bytes of weights that make entering a kernel worth it.
@@ -108,16 +108,31 @@ impl Multiply<'_> {
         }
     }
 
+    /// Tiles that are computed by one call of a kernel, at most.
+    fn side_by_side(&self) -> usize {
+        match self.rows {
+            // Few rows go on from tile to tile of rearranged channels.
+            Rows::Integers(x) if x.are_few() && self.matrix.layout == Layout::Panels => usize::MAX,
+            Rows::Integers(x) if x.are_few() => 1,
+            // Few rows wait for memory, which is read best in one stream.
+            Rows::Pairs(x) if x.tiling().n_tiles() == 1 => 1,
+            Rows::Integers(_) | Rows::Pairs(_) => self.isa.tile().panels,
+            Rows::Floats(_) => 1,
+        }
+    }
+
     fn n_tiles(&self) -> usize {
         self.matrix.n_out.div_ceil(self.tile_channels())
     }
 
-    /// So many at least are computed by one thread; one where it is multiplied with many rows.
+    /// So many at least are computed by one thread: as many as go side by side, and where rows are few, as make it worth it.
     fn least_tiles(&self) -> usize {
         let tile_bytes = self.tile_channels() * self.matrix.block_type.bytes_for(self.matrix.n_in);
+        let least = (LEAST_BYTES / tile_bytes.max(1)).max(1);
         match self.rows {
-            Rows::Integers(x) if !x.are_few() => 1,
-            _ => (LEAST_BYTES / tile_bytes.max(1)).max(1),
+            Rows::Integers(x) if x.are_few() => least,
+            Rows::Integers(_) => self.side_by_side(),
+            Rows::Pairs(_) | Rows::Floats(_) => self.side_by_side().max(least),
         }
     }
 
@@ -126,18 +141,21 @@ impl Multiply<'_> {
     unsafe fn tiles(&self, tiles: Range<usize>, scratch: &Mutex<Scratch>) {
         let n = self.tile_channels();
         let mut scratch = scratch.try_lock().expect("a worker's scratch is its own");
-        // Few rows go on from tile to tile of rearranged channels.
-        let step = match self.rows {
-            Rows::Integers(x) if x.are_few() && self.matrix.layout == Layout::Panels => tiles.len(),
-            _ => 1,
-        };
-        for tile in tiles.step_by(step) {
-            let channels = tile * n..self.matrix.n_out.min((tile + step) * n);
+        let step = self.side_by_side().min(tiles.len());
+        for tile in tiles.clone().step_by(step) {
+            let channels = tile * n..self.matrix.n_out.min((tile + step).min(tiles.end) * n);
             // SAFETY: by the caller.
             unsafe {
                 match self.rows {
-                    Rows::Integers(x) => self.integer_tile(channels, x, &mut scratch),
-                    Rows::Pairs(x) => self.pair_tile(channels, x, &mut scratch),
+                    Rows::Integers(x) if x.are_few() => self.few_integers(channels, x, &mut scratch),
+                    Rows::Integers(x) => match channels.len().div_ceil(CHANNELS) {
+                        1 => self.integer_tile::<1>(channels, x, &mut scratch),
+                        _ => self.integer_tile::<MAX_PANELS>(channels, x, &mut scratch),
+                    },
+                    Rows::Pairs(x) => match channels.len().div_ceil(CHANNELS) {
+                        1 => self.pair_tile::<1>(channels, x, &mut scratch),
+                        _ => self.pair_tile::<MAX_PANELS>(channels, x, &mut scratch),
+                    },
                     Rows::Floats(x) => self.float_tile(channels, x, &mut scratch),
                 }
             }
@@ -156,7 +174,7 @@ impl Multiply<'_> {
         }
     }
 
-    /// The channels' blocks, rearranged: where they lie, or, of up to sixteen, in `room`.
+    /// The channels' blocks, rearranged: where they lie, or in `room`, which they fill.
     fn arranged<'s>(&'s self, arrange: Arrange, channels: &Range<usize>, room: &'s mut [u8]) -> &'s [u8] {
         let Matrix { block_type, n_in, layout, blocks, .. } = self.matrix;
         let channel_bytes = block_type.bytes_for(*n_in);
@@ -164,63 +182,97 @@ impl Multiply<'_> {
             let n_channels = channels.len().next_multiple_of(CHANNELS);
             return &blocks[channels.start * channel_bytes..][..n_channels * channel_bytes];
         }
-        arrange(self.isa, sixteen(blocks, channel_bytes, channels.start), room);
+        let firsts = channels.clone().step_by(CHANNELS);
+        let sixteen_bytes = room.len() / firsts.len();
+        for (first, room) in firsts.zip(room.chunks_exact_mut(sixteen_bytes)) {
+            arrange(self.isa, sixteen(blocks, channel_bytes, first), room);
+        }
         room
     }
 
-    /// Where as many bytes lie in file order as up to sixteen channels take that will be needed after them. Read in one stream
+    /// Where as many bytes lie in file order as these channels take that will be needed after them. Read in one stream
     /// while these are multiplied, they come faster than in sixteen while they are rearranged. None if the channels are
     /// rearranged where they lie: then the next ones follow.
     fn soon(&self, channels: &Range<usize>) -> Option<*const u8> {
         let Matrix { block_type, n_in, layout, blocks, .. } = self.matrix;
-        let at = (channels.start + CHANNELS) * block_type.bytes_for(*n_in);
+        let at = channels.end.next_multiple_of(CHANNELS) * block_type.bytes_for(*n_in);
         (*layout == Layout::File).then(|| blocks.as_ptr().wrapping_add(at))
     }
 
+    /// Multiplies channels as they are unpacked.
+    ///
     /// # Safety
     /// These columns of `out` are the present task's alone.
-    unsafe fn integer_tile(&self, channels: Range<usize>, x: &Activations, scratch: &mut Scratch) {
+    unsafe fn few_integers(&self, channels: Range<usize>, x: &Activations, scratch: &mut Scratch) {
         let &Matrix { block_type, n_in, .. } = self.matrix;
         assert_eq!(x.n_in(), n_in, "inputs of a matrix");
         let unpacker = Unpacker::of(block_type).expect("a quantized type");
-        let (room, panel) = scratch.sixteen(block_type.bytes_for(n_in));
+        let (room, [panel, ..]) = scratch.panels(CHANNELS * block_type.bytes_for(n_in));
         let bytes = self.arranged(unpacker.arrange, &channels, room);
         let (target, soon) = (self.target(&channels), self.soon(&channels));
-        if x.are_few() {
-            // Multiplied as they are unpacked: for a second tile of rows once more, from the cache.
-            for tile in 0..x.tiling().n_tiles() {
-                let room = panel.part_mut(unpacker.form, block_type.block().len);
-                // SAFETY: by the caller.
-                unsafe { (unpacker.few)(self.isa, FewRows { bytes, soon, x, tile, target, room }) };
-            }
-            return;
+        // For a second tile of rows they are unpacked once more, from the cache.
+        for tile in 0..x.tiling().n_tiles() {
+            let room = panel.part_mut(unpacker.form, block_type.block().len);
+            // SAFETY: by the caller.
+            unsafe { (unpacker.few)(self.isa, FewRows { bytes, soon, x, tile, target, room }) };
         }
+    }
+
+    /// Unpacks `PANELS` panels, of whose channels there may be fewer, and multiplies them with all rows.
+    ///
+    /// # Safety
+    /// These columns of `out` are the present task's alone.
+    unsafe fn integer_tile<const PANELS: usize>(
+        &self,
+        channels: Range<usize>,
+        x: &Activations,
+        scratch: &mut Scratch,
+    ) {
+        let &Matrix { block_type, n_in, .. } = self.matrix;
+        assert_eq!(x.n_in(), n_in, "inputs of a matrix");
+        let unpacker = Unpacker::of(block_type).expect("a quantized type");
+        let at = |input| CHANNELS * block_type.bytes_for(input);
+        let (room, panels) = scratch.panels(PANELS * at(n_in));
+        let all = self.arranged(unpacker.arrange, &channels, room);
+        let (target, soon) = (self.target(&channels), self.soon(&channels));
         for first in (0..n_in).step_by(MAX_INPUTS) {
             let n = MAX_INPUTS.min(n_in - first);
-            let at = |input| CHANNELS * block_type.bytes_for(input);
-            let bytes = &bytes[at(first)..at(first + n)];
-            // What follows in memory is used next, but for a tile's last span.
-            let next = soon.map_or(bytes.as_ptr_range().end, |soon| soon.wrapping_add(at(first)));
             let n_asks = x.tiling().n_tiles() * asks(n / unpacker.form.group);
-            let next = Next::new(next, bytes.len(), n_asks);
+            let mut next = [Next::NOTHING; PANELS];
+            for p in 0..PANELS {
+                let bytes = &all[p * at(n_in) + at(first)..][..at(n)];
+                let following = match soon {
+                    Some(soon) => soon.wrapping_add(p * at(n_in) + at(first)),
+                    None if first + n < n_in => bytes.as_ptr_range().end,
+                    None => all.as_ptr().wrapping_add((PANELS + p) * at(n_in)),
+                };
+                next[p] = Next::new(following, bytes.len(), n_asks);
+                (unpacker.unpack)(self.isa, bytes, panels[p].part_mut(unpacker.form, n));
+            }
+            let panels = std::array::from_fn::<_, PANELS, _>(|p| panels[p].part(unpacker.form, n));
             let target = target.part(first == 0, first + n == n_in);
-            (unpacker.unpack)(self.isa, bytes, panel.part_mut(unpacker.form, n));
-            let panel = panel.part(unpacker.form, n);
             // SAFETY: by the caller.
-            unsafe { product(self.isa, unpacker.form, panel, x, first, target, next) };
+            unsafe { product(self.isa, unpacker.form, panels, x, first, target, next) };
         }
     }
 
     /// # Safety
     /// These columns of `out` are the present task's alone.
-    unsafe fn pair_tile(&self, channels: Range<usize>, x: &Pairs, scratch: &mut Scratch) {
-        let &Matrix { block_type, n_in, .. } = self.matrix;
+    unsafe fn pair_tile<const PANELS: usize>(
+        &self,
+        channels: Range<usize>,
+        x: &Pairs,
+        scratch: &mut Scratch,
+    ) {
+        let n_in = self.matrix.n_in;
         assert_eq!(x.n_in(), n_in, "inputs of a matrix");
-        let (room, _) = scratch.sixteen(block_type.bytes_for(n_in));
-        let panel = self.arranged(arrange_pairs, &channels, room);
+        let (room, _) = scratch.panels(PANELS * pair_panel_bytes(n_in));
+        let bytes = self.arranged(arrange_pairs, &channels, room);
         let (target, soon) = (self.target(&channels), self.soon(&channels));
+        let (all, n) = (bytes.as_chunks().0, n_in.div_ceil(2));
+        let panels = std::array::from_fn::<_, PANELS, _>(|p| &all[p * n..][..n]);
         // SAFETY: by the caller.
-        unsafe { pair_product(self.isa, panel.as_chunks().0, x, target, soon) };
+        unsafe { pair_product(self.isa, panels, x, target, soon) };
     }
 
     /// # Safety

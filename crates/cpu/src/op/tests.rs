@@ -184,12 +184,15 @@ fn spans_and_many_rows() {
     for block in BLOCK_TYPES {
         check(block, 33, 2 * 1024 + 512, 5, 3);
         // More than a panel holds, by more than a span.
-        check(block, 17, 6 * 1024, 17, 5);
+        check(block, 33, 6 * 1024, 17, 5);
+        // Panels side by side on each of several threads, and one left over.
+        check(block, 100, 512, 21, 6);
         for n_rows in [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 23] {
             check(block, 17, 512, n_rows, n_rows as u64);
         }
         if block.len == 1 {
             check(block, 3, 63, 2, 1);
+            check(block, 40, 63, 19, 1);
         }
     }
     for n_rows in [32, 64] {
