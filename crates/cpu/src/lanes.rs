@@ -52,9 +52,9 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     const TILE_PANELS: usize = if Self::WIDE { MAX_PANELS } else { 1 };
     /// Rows of a tile that as many panels of integers are multiplied with.
     const PANEL_ROWS: usize = 4;
-    /// Up to so many rows, weights are multiplied as they are unpacked: once for each tile, which is cheaper than a panel for
-    /// two of them, where a tile is large.
-    const FEW_ROWS: usize = if Self::WIDE { 16 } else { 2 };
+    /// Up to so many rows, weights are multiplied as they are unpacked: once for each tile, which is cheaper than panels for
+    /// three of them, where a tile is large.
+    const FEW_ROWS: usize = if Self::WIDE { 24 } else { 2 };
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; 16]) -> Self::F;

@@ -28,7 +28,7 @@ fn a_made_up_model_is_compared_and_timed() {
     let model = recognize(&checkpoint).unwrap();
     let options = Options { threads: Some(2), ..Options::default() };
     let checked = check(&checkpoint, &model, &options).unwrap();
-    assert_eq!(checked, Checked { layers: vec![0, 2], n_rows: 18 });
+    assert_eq!(checked, Checked { layers: vec![0, 2], n_rows: 26 });
 
     let cancel = Cancel::default();
     let mut rig = Rig::new(Prepared::new(checkpoint, options).unwrap(), cancel.clone()).unwrap();

@@ -210,7 +210,7 @@ impl Multiply<'_> {
         let (room, [panel, ..]) = scratch.panels(CHANNELS * block_type.bytes_for(n_in));
         let bytes = self.arranged(unpacker.arrange, &channels, room);
         let (target, soon) = (self.target(&channels), self.soon(&channels));
-        // For a second tile of rows they are unpacked once more, from the cache.
+        // For each further tile of rows they are unpacked once more, from the cache.
         for tile in 0..x.tiling().n_tiles() {
             let room = panel.part_mut(unpacker.form, block_type.block().len);
             // SAFETY: by the caller.

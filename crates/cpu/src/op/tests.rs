@@ -125,7 +125,7 @@ proptest! {
         block in prop::sample::select(BLOCK_TYPES.to_vec()),
         n_out in 1..40usize,
         blocks in 1..6usize,
-        n_rows in 1..18usize,
+        n_rows in 1..34usize,
         seed in any::<u64>(),
     ) {
         let n_in = match block.len {
@@ -184,10 +184,10 @@ fn spans_and_many_rows() {
     for block in BLOCK_TYPES {
         check(block, 33, 2 * 1024 + 512, 5, 3);
         // More than a panel holds, by more than a span.
-        check(block, 33, 6 * 1024, 17, 5);
+        check(block, 33, 6 * 1024, 25, 5);
         // Panels side by side on each of several threads, and one left over.
-        check(block, 100, 512, 21, 6);
-        for n_rows in [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 23] {
+        check(block, 100, 512, 27, 6);
+        for n_rows in [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 24, 31] {
             check(block, 17, 512, n_rows, n_rows as u64);
         }
         if block.len == 1 {

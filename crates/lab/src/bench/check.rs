@@ -10,7 +10,7 @@ use dewdrop_model::{Claims, Mixer};
 use super::BenchError;
 
 /// Rows of the passes that are compared: a prompt, longer than what kernels of few rows take, and a decode step after it.
-const PASSES: [usize; 2] = [17, 1];
+const PASSES: [usize; 2] = [25, 1];
 
 /// What was compared and found equal, bit for bit.
 #[derive(Clone, Debug, PartialEq, Eq)]
