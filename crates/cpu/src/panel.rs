@@ -52,17 +52,25 @@ impl Range {
 
 /// Sixteen channels.
 pub(crate) struct Panel {
-    steps: [Bytes; MAX_INPUTS / 4],
-    scales: [Floats; MAX_GROUPS],
-    minima: [Floats; MAX_GROUPS],
+    /// `[MAX_INPUTS / 4]`.
+    steps: Vec<Bytes>,
+    /// `[MAX_GROUPS]`, as minima.
+    scales: Vec<Floats>,
+    minima: Vec<Floats>,
+}
+
+impl Panel {
+    /// Bytes that one takes.
+    pub(crate) const BYTES: usize =
+        MAX_INPUTS / 4 * size_of::<Bytes>() + 2 * MAX_GROUPS * size_of::<Floats>();
 }
 
 impl Default for Panel {
     fn default() -> Self {
         Panel {
-            steps: [Bytes::ZERO; MAX_INPUTS / 4],
-            scales: [Floats::ZERO; MAX_GROUPS],
-            minima: [Floats::ZERO; MAX_GROUPS],
+            steps: vec![Bytes::ZERO; MAX_INPUTS / 4],
+            scales: vec![Floats::ZERO; MAX_GROUPS],
+            minima: vec![Floats::ZERO; MAX_GROUPS],
         }
     }
 }

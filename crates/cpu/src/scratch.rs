@@ -15,7 +15,7 @@ pub(crate) const FLOAT_CHANNELS: usize = 2 * CHANNELS;
 #[derive(Default)]
 pub(crate) struct Scratch {
     arranged: Vec<u8>,
-    panels: Box<[Panel; MAX_PANELS]>,
+    panels: [Panel; MAX_PANELS],
     pub(crate) floats: Buffer,
 }
 
@@ -26,7 +26,7 @@ pub fn scratch_bytes(block_type: BlockType, n_in: usize, arithmetic: Arithmetic)
         Kind::Pairs => MAX_PANELS * pair_panel_bytes(n_in),
         Kind::Floats => FLOAT_CHANNELS * SPAN.min(n_in) * size_of::<f32>(),
     };
-    (MAX_PANELS * size_of::<Panel>() + weights) as u64
+    (MAX_PANELS * Panel::BYTES + weights) as u64
 }
 
 /// Bytes of pairs of bfloat16 inputs of sixteen channels. A lone last one takes the room of both.
