@@ -9,7 +9,7 @@ use crate::body::quantize::Quantize;
 use crate::body::tiles::Tiling;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
-use crate::panel::Form;
+use crate::panel::{Form, PANEL_ROWS};
 use crate::pool::Pool;
 
 /// Quantized rows with what products need of them.
@@ -83,7 +83,7 @@ impl Activations {
         self.few = n_rows <= shape.few_rows;
         let cut = match self.few {
             true => Tiling::few(n_rows, shape.rows.min(shape.few_rows)),
-            false => Tiling::equal(n_rows, shape.panel_rows),
+            false => Tiling::equal(n_rows, PANEL_ROWS),
         };
         (self.n_in, self.tiling) = (n_in, cut);
         self.resize(cut.n_places(), n_in);

@@ -50,8 +50,6 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// Panels that a tile of many rows is multiplied with, side by side: what is loaded of the rows serves them all, and as many
     /// more chains hide what an instruction takes.
     const TILE_PANELS: usize = if Self::WIDE { MAX_PANELS } else { 1 };
-    /// Rows of a tile that as many panels of integers are multiplied with.
-    const PANEL_ROWS: usize = 4;
     /// Up to so many rows, weights are multiplied as they are unpacked: once for each tile, which is cheaper than panels for
     /// three of them, where a tile is large.
     const FEW_ROWS: usize = if Self::WIDE { 24 } else { 2 };

@@ -18,6 +18,8 @@ const MIN_GROUP: usize = 16;
 const MAX_GROUPS: usize = MAX_INPUTS / MIN_GROUP;
 /// Panels that are multiplied side by side, at most.
 pub(crate) const MAX_PANELS: usize = 2;
+/// Rows of a tile that panels are multiplied with, at most: there are registers for so many on all instruction sets.
+pub(crate) const PANEL_ROWS: usize = 4;
 
 /// How a panel's bytes are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,8 +51,6 @@ const VARIABLE: &str = "DEWDROP_ISA";
 pub(crate) struct TileShape {
     /// Of a tile, at most.
     pub(crate) rows: usize,
-    /// Of a tile that panels of integers are multiplied with.
-    pub(crate) panel_rows: usize,
     /// Panels that are multiplied side by side with many rows.
     pub(crate) panels: usize,
     /// Up to so many are multiplied as weights are unpacked.
@@ -136,12 +134,7 @@ impl Isa {
 
             #[inline(always)]
             fn run<L: Lanes>(self, _: L) -> TileShape {
-                TileShape {
-                    rows: L::TILE_ROWS,
-                    panel_rows: L::PANEL_ROWS,
-                    panels: L::TILE_PANELS,
-                    few_rows: L::FEW_ROWS,
-                }
+                TileShape { rows: L::TILE_ROWS, panels: L::TILE_PANELS, few_rows: L::FEW_ROWS }
             }
         }
         self.run(Tile)
