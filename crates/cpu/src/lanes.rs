@@ -117,6 +117,12 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn narrow(self, x: [Self::I; 4], to: &mut [i8; 64]);
     /// The lower 16 bits of each lane.
     fn narrow_words(self, x: Self::I, to: &mut [i16; 16]);
+    /// `x`, which compilers compute before anything is loaded that is written after this: in long code without branches they
+    /// load too much at once otherwise, and have no registers for it.
+    #[inline(always)]
+    fn now(self, x: Self::F) -> Self::F {
+        x
+    }
     /// Asks for the cache line at `at`, which is needed within a few kilobytes of work; any address will do.
     fn prefetch(self, at: *const u8);
     /// Asks for the cache line at `at`, which is needed later, to come as near as the second cache.

@@ -1,5 +1,6 @@
 //! AVX-512 with VNNI: sixteen lanes are one register.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::avx2::{ask, ask_far};
@@ -48,6 +49,15 @@ fn enter<J: Job>(lanes: Avx512<false>, job: J) -> J::Output {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx512bf16")]
 fn enter_bf16<J: Job>(lanes: Avx512<true>, job: J) -> J::Output {
     job.run(lanes)
+}
+
+/// [`Lanes::now`]: compilers take this for a computation that touches any memory.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn now(mut x: __m512) -> __m512 {
+    // SAFETY: there is no instruction in it, only a comment.
+    unsafe { asm!("/* {0} */", inout(zmm_reg) x, options(nostack, preserves_flags)) }
+    x
 }
 
 /// Calls an intrinsic that touches no memory.
@@ -313,6 +323,11 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
     fn narrow_words(self, x: __m512i, to: &mut [i16; 16]) {
         // SAFETY: 32 bytes, at any alignment; `self` proves that the machine has the instructions.
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(x)) }
+    }
+
+    #[inline(always)]
+    fn now(self, x: __m512) -> __m512 {
+        call!(now(x))
     }
 
     #[inline(always)]

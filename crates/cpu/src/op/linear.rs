@@ -112,13 +112,18 @@ impl Multiply<'_> {
     fn side_by_side(&self) -> usize {
         match self.rows {
             // Few rows go on from tile to tile of rearranged channels.
-            Rows::Integers(x) if x.are_few() && self.matrix.layout == Layout::Panels => usize::MAX,
+            Rows::Integers(x) if self.is_one_stream(x) => usize::MAX,
             Rows::Integers(x) if x.are_few() => 1,
             // Few rows wait for memory, which is read best in one stream.
             Rows::Pairs(x) if x.tiling().n_tiles() == 1 => 1,
             Rows::Integers(_) | Rows::Pairs(_) => self.isa.tile().panels,
             Rows::Floats(_) => 1,
         }
+    }
+
+    /// Whether few rows read all channels of a task in order, once.
+    fn is_one_stream(&self, x: &Activations) -> bool {
+        x.are_few() && x.tiling().n_tiles() == 1 && self.matrix.layout == Layout::Panels
     }
 
     fn n_tiles(&self) -> usize {
@@ -190,13 +195,16 @@ impl Multiply<'_> {
         room
     }
 
-    /// Where as many bytes lie in file order as these channels take that will be needed after them. Read in one stream
-    /// while these are multiplied, they come faster than in sixteen while they are rearranged. None if the channels are
-    /// rearranged where they lie: then the next ones follow.
+    /// Where as many bytes lie as these channels take that will be needed after them.
+    fn following(&self, channels: &Range<usize>) -> *const u8 {
+        let Matrix { block_type, n_in, blocks, .. } = self.matrix;
+        blocks.as_ptr().wrapping_add(channels.end.next_multiple_of(CHANNELS) * block_type.bytes_for(*n_in))
+    }
+
+    /// The same, if channels lie in file order. Read in one stream while these are multiplied, they come faster than in sixteen
+    /// while they are rearranged. None if the channels are rearranged where they lie: then the next ones follow.
     fn soon(&self, channels: &Range<usize>) -> Option<*const u8> {
-        let Matrix { block_type, n_in, layout, blocks, .. } = self.matrix;
-        let at = channels.end.next_multiple_of(CHANNELS) * block_type.bytes_for(*n_in);
-        (*layout == Layout::File).then(|| blocks.as_ptr().wrapping_add(at))
+        (self.matrix.layout == Layout::File).then(|| self.following(channels))
     }
 
     /// Multiplies channels as they are unpacked.
@@ -209,7 +217,8 @@ impl Multiply<'_> {
         let unpacker = Unpacker::of(block_type).expect("a quantized type");
         let (room, [panel, ..]) = scratch.panels(CHANNELS * block_type.bytes_for(n_in));
         let bytes = self.arranged(unpacker.arrange, &channels, room);
-        let (target, soon) = (self.target(&channels), self.soon(&channels));
+        let target = self.target(&channels);
+        let soon = (!self.is_one_stream(x)).then(|| self.following(&channels));
         // For each further tile of rows they are unpacked once more, from the cache.
         for tile in 0..x.tiling().n_tiles() {
             let room = panel.part_mut(unpacker.form, block_type.block().len);

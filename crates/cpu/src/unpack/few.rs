@@ -16,7 +16,7 @@ use crate::panel::{CHANNELS, PartMut, Range, SPAN};
 pub(crate) struct FewRows<'a> {
     /// Their rearranged blocks.
     pub(crate) bytes: &'a [u8],
-    /// Where as many lie that are needed next; none if those are the ones that follow.
+    /// Where as many lie that are needed next; none if those are the ones that follow, and there is one tile.
     pub(crate) soon: Option<*const u8>,
     pub(crate) x: &'a Activations,
     pub(crate) tile: usize,
@@ -43,17 +43,45 @@ pub(super) unsafe fn multiply<P: Packing>(isa: Isa, rows: FewRows<'_>) {
 
 struct Multiply<'a, P, const ROWS: usize> {
     rows: FewRows<'a>,
-    /// Where bytes lie that are needed a while after the present ones.
-    ahead: *const u8,
+    ahead: Ahead,
     /// Whether only one of [`SPARSE`] lines is asked for.
     sparse: bool,
     of: PhantomData<P>,
 }
 
+/// Which bytes are asked for: some that are needed a while after the present ones. All tiles read the same bytes, so each
+/// asks for its share of what follows.
+struct Ahead {
+    at: *const u8,
+    /// So many blocks ask for the same ones, of which so many did.
+    turns: usize,
+    turn: usize,
+}
+
+impl Ahead {
+    fn new<P: Packing>(rows: &FewRows<'_>) -> Self {
+        let Some(soon) = rows.soon else {
+            return Ahead { at: rows.bytes.as_ptr().wrapping_add(AHEAD), turns: 1, turn: 0 };
+        };
+        let (turns, n_blocks) = (rows.x.tiling().n_tiles(), rows.bytes.len() / (CHANNELS * P::BYTES));
+        let share = n_blocks.div_ceil(turns) * CHANNELS * P::BYTES;
+        Ahead { at: soon.wrapping_add(rows.tile * share), turns, turn: 0 }
+    }
+
+    /// Past a block.
+    #[inline(always)]
+    fn advance(&mut self, block_bytes: usize) {
+        self.turn += 1;
+        if self.turn == self.turns {
+            (self.turn, self.at) = (0, self.at.wrapping_add(block_bytes));
+        }
+    }
+}
+
 impl<'a, P: Packing, const ROWS: usize> Multiply<'a, P, ROWS> {
     fn new(isa: Isa, rows: FewRows<'a>) -> Self {
-        let ahead = rows.soon.unwrap_or(rows.bytes.as_ptr().wrapping_add(AHEAD));
-        let sparse = P::SMOOTH && rows.soon.is_none() && isa.follows_streams();
+        let ahead = Ahead::new::<P>(&rows);
+        let sparse = P::SMOOTH && ROWS <= 2 && rows.soon.is_none() && isa.follows_streams();
         Multiply { rows, ahead, sparse, of: PhantomData }
     }
 }
@@ -164,7 +192,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
                 x: inputs.part::<L, P>(unit, P::UNIT),
                 scales: &scales[groups.clone()],
                 minima: &minima[if P::FORM.minima { groups } else { 0..0 }],
-                ahead: ahead.wrapping_add(unit * P::UNIT_BYTES),
+                ahead: ahead.at.wrapping_add(unit * P::UNIT_BYTES),
                 partial: [l.no_products(); ROWS],
                 sums: [l.splat_int(0); ROWS],
                 acc,
@@ -174,7 +202,7 @@ impl<P: Packing, const ROWS: usize> Multiply<'_, P, ROWS> {
             P::unit(l, Block(bytes), unit, &mut dot);
             acc = dot.acc;
         }
-        *ahead = ahead.wrapping_add(bytes.len());
+        ahead.advance(bytes.len());
         acc
     }
 }
@@ -230,6 +258,10 @@ impl<L: Lanes, P: Packing, const ROWS: usize> Dot<'_, L, P, ROWS> {
             if P::FORM.minima {
                 let minima = l.load(&self.minima[i].0);
                 self.acc[r] = l.fma(minima, l.splat(self.x.scaled_sums[i][r]), self.acc[r]);
+            }
+            // A row or two have registers for the next group, whose products need not wait for these.
+            if ROWS > 2 {
+                self.acc[r] = l.now(self.acc[r]);
             }
         }
     }
