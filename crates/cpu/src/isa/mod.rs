@@ -36,11 +36,19 @@ pub(crate) enum Isa {
     Portable(portable::Portable),
 }
 
-/// Whether AMD made this processor, for what no feature tells. Looked up once, which takes long on virtual machines.
+/// The family of this processor if AMD made it, for what no feature tells: 25 is Zen 3 and 4, 26 Zen 5. Looked up once, which
+/// takes long on virtual machines.
 #[cfg(target_arch = "x86_64")]
-static IS_AMD: LazyLock<bool> = LazyLock::new(|| {
+static AMD_FAMILY: LazyLock<Option<u32>> = LazyLock::new(|| {
     let CpuidResult { ebx, ecx, edx, .. } = __cpuid(0);
-    [ebx, edx, ecx].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD"
+    let is_amd = [ebx, edx, ecx].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD";
+    // Four bits, and if they are all ones eight more to add (AMD64 Architecture Programmer's Manual, function 1).
+    let signature = __cpuid(1).eax;
+    let family = match signature >> 8 & 15 {
+        15 => 15 + (signature >> 20 & 255),
+        family => family,
+    };
+    is_amd.then_some(family)
 });
 
 /// The environment variable that names the instruction set where no option does.
@@ -66,7 +74,7 @@ impl Isa {
                 lanes,
                 // AMD's `vdpbf16ps` is twice as fast as two fused multiply-adds; Intel's (Sapphire Rapids and its
                 // successor) takes longer than they do.
-                pairs: avx512::Avx512::<true>::detect().filter(|_| *IS_AMD),
+                pairs: avx512::Avx512::<true>::detect().filter(|_| AMD_FAMILY.is_some()),
             }),
             #[cfg(target_arch = "x86_64")]
             avx2::Avx2::detect().map(Isa::Avx2),
@@ -118,10 +126,11 @@ impl Isa {
     }
 
     /// Whether the processor fetches most lines of what is read in order by itself. AMD's Zen 4 does, and each line that it is
-    /// asked for takes one of the few places of its first cache; Intel's read half as fast if they are not asked for each.
+    /// asked for takes one of the few places of its first cache; Intel's read half as fast if they are not asked for each, AMD's
+    /// Zen 5 some per cent slower.
     pub(crate) fn follows_streams(self) -> bool {
         #[cfg(target_arch = "x86_64")]
-        return *IS_AMD;
+        return AMD_FAMILY.is_some_and(|family| family < 26);
         #[cfg(not(target_arch = "x86_64"))]
         false
     }
