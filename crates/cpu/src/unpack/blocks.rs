@@ -40,18 +40,23 @@ impl Block<'_> {
     }
 }
 
-/// Rearranges block `b` of sixteen channels.
+/// Bytes `at` to `at + n - 1` of each channel.
+///
+/// # Safety
+/// Each has as many: nothing is checked, which would take as long as moving them.
 #[inline(always)]
-pub(super) fn rearrange<L: Lanes, P: Packing>(
-    l: L,
-    channels: &[&[u8]; CHANNELS],
-    b: usize,
-    mut out: &mut [u8],
-) {
-    let mut block: [&[u8]; CHANNELS] = [&[]; CHANNELS];
+pub(super) unsafe fn part<'a>(channels: &[&'a [u8]; CHANNELS], at: usize, n: usize) -> [&'a [u8]; CHANNELS] {
+    let mut parts: [&[u8]; CHANNELS] = [&[]; CHANNELS];
     for j in 0..CHANNELS {
-        block[j] = &channels[j][b * P::BYTES..][..P::BYTES];
+        // SAFETY: by the caller.
+        parts[j] = unsafe { channels[j].get_unchecked(at..at + n) };
     }
+    parts
+}
+
+/// Rearranges a block of sixteen channels.
+#[inline(always)]
+pub(super) fn rearrange<L: Lanes, P: Packing>(l: L, block: [&[u8]; CHANNELS], mut out: &mut [u8]) {
     const { assert!(P::ORDER.len() <= 12, "as many stretches as are moved") };
     // Written out, so that compilers know every place.
     each!(i in [0 1 2 3 4 5 6 7 8 9 10 11] {

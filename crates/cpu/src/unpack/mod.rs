@@ -19,7 +19,7 @@ use dewdrop_format::BlockType;
 pub(crate) use self::few::FewRows;
 pub(crate) use self::pairs::arrange_pairs;
 
-use self::blocks::{Block, rearrange};
+use self::blocks::{Block, part, rearrange};
 use crate::isa::Isa;
 use crate::lanes::{Bytes, Floats, Job, Lanes};
 use crate::panel::{CHANNELS, Form, PartMut};
@@ -165,8 +165,12 @@ impl<P: Packing> Job for Blocks<'_, P> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
+        let n_blocks = self.out.len() / (CHANNELS * P::BYTES);
+        assert!(self.channels.iter().all(|channel| channel.len() >= n_blocks * P::BYTES), "all blocks");
         for (b, out) in self.out.chunks_exact_mut(CHANNELS * P::BYTES).enumerate() {
-            rearrange::<L, P>(l, &self.channels, b, out);
+            // SAFETY: each channel has as many blocks.
+            let block = unsafe { part(&self.channels, b * P::BYTES, P::BYTES) };
+            rearrange::<L, P>(l, block, out);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Pairs of bfloat16 inputs of sixteen channels, from a file's order.
 
-use super::blocks::sixteen;
+use super::blocks::{part, sixteen};
 use crate::isa::Isa;
 use crate::lanes::{Job, Lanes};
 use crate::panel::CHANNELS;
@@ -24,13 +24,18 @@ impl Job for Pairs<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let n_bytes = self.channels[0].len();
+        assert!(
+            self.channels.iter().all(|channel| channel.len() == n_bytes),
+            "as many inputs in each channel"
+        );
         let n_steps = n_bytes / STEP;
         let (steps, rest) = self.to.split_at_mut(STEP / 4 * n_steps);
         for (i, to) in steps.as_chunks_mut::<{ STEP / 4 }>().0.iter_mut().enumerate() {
-            let words = sixteen(l, &self.channels, STEP * i);
+            // SAFETY: each channel has so many steps.
+            let step = unsafe { part(&self.channels, STEP * i, STEP) };
+            let words = sixteen(l, &step, 0);
             for k in 0..STEP / 4 {
-                l.store_bytes(words[k], &mut to[k]);
-                drop_denormals(&mut to[k]);
+                l.store_bytes(without_denormals(l, words[k]), &mut to[k]);
             }
         }
         for (i, to) in rest.iter_mut().enumerate() {
@@ -40,16 +45,17 @@ impl Job for Pairs<'_> {
                 *word = [0; 4];
                 word[..left.len().min(4)].copy_from_slice(&left[..left.len().min(4)]);
             }
-            drop_denormals(to);
+            l.store_bytes(without_denormals(l, l.load_bytes(to)), to);
         }
     }
 }
 
-/// Makes zeros of denormal bfloat16 values, which instructions differ about.
+/// Both bfloat16 values of each lane, denormal ones as zeros of their sign, which instructions differ about.
 #[inline(always)]
-fn drop_denormals(values: &mut [u8]) {
-    for value in values.as_chunks_mut::<2>().0 {
-        let bits = u16::from_le_bytes(*value);
-        *value = if bits & 0x7f80 == 0 { bits & 0x8000 } else { bits }.to_le_bytes();
-    }
+fn without_denormals<L: Lanes>(l: L, pairs: L::I) -> L::I {
+    let both = |half: i32| l.splat_int(half << 16 | half);
+    // The highest exponent added to another one that is not 0 reaches the next bit, and none the value above.
+    let is_normal = l.and(l.add_int(l.and(pairs, both(0x7f80)), both(0x7f80)), both(0x8000));
+    let all_but_sign = l.sub_int(is_normal, l.shr(is_normal, 15));
+    l.and(pairs, l.or(all_but_sign, both(0x8000)))
 }
