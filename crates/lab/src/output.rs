@@ -1,7 +1,7 @@
 //! A file that appears whole or not at all.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -16,8 +16,9 @@ pub struct OutputError {
     pub source: io::Error,
 }
 
-/// Bytes gathered before the operating system is asked to write.
-const BUFFER: usize = 1 << 20;
+/// Bytes that are written at a time, from multiples of them on: a huge page of the system's cache, where it has those. A map of
+/// the file takes one at a page fault, so that a model that was just written starts sooner.
+const STEP: usize = 2 << 20;
 
 /// Lets `write` fill a new file, and gives it the name `path` once it is complete and safe on its medium.
 ///
@@ -29,13 +30,35 @@ pub(crate) fn write_atomically<E: From<OutputError>>(
     let failed = |action| move |source| OutputError { path: path.to_owned(), action, source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = new_file(folder).map_err(failed("creating a file beside it"))?;
-    let mut buffered = BufWriter::with_capacity(BUFFER, file.as_file_mut());
-    write(&mut buffered)?;
-    buffered.flush().map_err(failed("writing"))?;
-    drop(buffered);
+    let mut steps = InSteps { file: file.as_file_mut(), step: Vec::with_capacity(STEP) };
+    write(&mut steps)?;
+    steps.flush().map_err(failed("writing"))?;
     file.as_file().sync_all().map_err(failed("syncing"))?;
     file.persist(path).map_err(|error| failed("renaming the complete file to this name")(error.error))?;
     Ok(sync_folder(folder).map_err(failed("syncing its folder"))?)
+}
+
+/// Gathers bytes until there are [`STEP`] of them.
+struct InSteps<W> {
+    file: W,
+    step: Vec<u8>,
+}
+
+impl<W: Write> Write for InSteps<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = bytes.len().min(STEP - self.step.len());
+        self.step.extend_from_slice(&bytes[..n]);
+        if self.step.len() == STEP {
+            self.flush()?;
+        }
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.step)?;
+        self.step.clear();
+        self.file.flush()
+    }
 }
 
 /// Makes a file of a text, which appears whole or not at all.
@@ -108,6 +131,20 @@ mod tests {
             (names(folder.path()), fs::read(&path).unwrap()),
             (vec!["model.gguf".into()], b"after".to_vec())
         );
+    }
+
+    #[test]
+    fn bytes_stay_in_order_over_steps() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.gguf");
+        let bytes: Vec<u8> = (0..2 * STEP + 12_345).map(|i| (i / 7) as u8).collect();
+        write_atomically(&path, |file| {
+            let (first, rest) = bytes.split_at(STEP - 1);
+            first.chunks(99_999).chain([rest]).for_each(|part| file.write_all(part).unwrap());
+            Ok::<_, ConvertError>(())
+        })
+        .unwrap();
+        assert!(fs::read(&path).unwrap() == bytes);
     }
 
     #[test]

@@ -175,5 +175,10 @@ fn map(file: &File) -> io::Result<Mmap> {
     // SAFETY: the map is only ever read. Its bytes stay what they are unless another process truncates or rewrites the
     // file meanwhile, which no call can prevent portably; `Checkpoint::open` tells users not to, and length and time of
     // the last change are checked again after mapping and before a section's weights are first handed over.
-    unsafe { Mmap::map(file) }
+    let map = unsafe { Mmap::map(file) }?;
+    // A page fault then reads a huge page, where the file system has them in its cache, and not small ones all around it.
+    // Only speed depends on it.
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage);
+    Ok(map)
 }
