@@ -15,7 +15,6 @@ mod gguf_files;
 mod hugging_face;
 mod json;
 mod map;
-mod read_ahead;
 mod resident;
 mod store;
 mod stream;

@@ -176,8 +176,8 @@ fn map(file: &File) -> io::Result<Mmap> {
     // file meanwhile, which no call can prevent portably; `Checkpoint::open` tells users not to, and length and time of
     // the last change are checked again after mapping and before a section's weights are first handed over.
     let map = unsafe { Mmap::map(file) }?;
-    // A page fault then reads a huge page, where the file system has them in its cache, and not small ones all around it.
-    // Only speed depends on it.
+    // A page fault then reads two megabytes and asks for the next two, into huge pages where the file system has them in
+    // its cache, whatever the system reads ahead else. Only speed depends on it.
     #[cfg(target_os = "linux")]
     let _ = map.advise(memmap2::Advice::HugePage);
     Ok(map)

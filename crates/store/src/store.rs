@@ -5,7 +5,6 @@ use std::sync::Arc;
 use dewdrop_backend::{Blocks, Transform, Weight};
 use dewdrop_format::TensorInfo;
 
-use crate::read_ahead::ReadAhead;
 use crate::resident::{self, Shared};
 use crate::stream::{Placement, Space, Statistics, Stream};
 use crate::{Checkpoint, StoreError, transform};
@@ -61,10 +60,7 @@ pub struct Replacement {
 
 /// Where the weights come from.
 enum Behaviour {
-    Mapped {
-        /// Reads while this lives.
-        _ahead: Option<ReadAhead>,
-    },
+    Mapped,
     Resident(Shared),
     Streamed(Box<Stream>),
 }
@@ -73,7 +69,7 @@ impl Store {
     /// `sections`: for each section of the program, in order, what fills its slots.
     pub fn new(checkpoint: Arc<Checkpoint>, sections: Vec<Vec<WeightSource>>, residency: Residency) -> Self {
         let behaviour = match residency {
-            Residency::Mapped => Behaviour::Mapped { _ahead: ReadAhead::start(&checkpoint, &sections) },
+            Residency::Mapped => Behaviour::Mapped,
             Residency::Resident => Behaviour::Resident(Shared::find(&sections)),
         };
         Self::with(checkpoint, sections, behaviour)
@@ -113,7 +109,7 @@ impl Store {
     pub fn begin(&mut self, tokens: impl IntoIterator<Item = u32>) -> Result<(), StoreError> {
         match &mut self.behaviour {
             Behaviour::Streamed(stream) => stream.begin(tokens),
-            Behaviour::Mapped { .. } | Behaviour::Resident(_) => Ok(()),
+            Behaviour::Mapped | Behaviour::Resident(_) => Ok(()),
         }
     }
 
@@ -147,7 +143,7 @@ impl Store {
         if let Behaviour::Streamed(stream) = &mut self.behaviour {
             stream.replace(space, same);
         } else {
-            self.behaviour = Behaviour::Mapped { _ahead: None };
+            self.behaviour = Behaviour::Mapped;
             self.checkpoint.forget_pages();
             self.behaviour = Behaviour::Streamed(Box::new(Stream::new(self.checkpoint.clone(), space)));
         }
@@ -164,7 +160,7 @@ impl Store {
     pub fn statistics(&self) -> Option<Statistics> {
         match &self.behaviour {
             Behaviour::Streamed(stream) => Some(stream.statistics()),
-            Behaviour::Mapped { .. } | Behaviour::Resident(_) => None,
+            Behaviour::Mapped | Behaviour::Resident(_) => None,
         }
     }
 
@@ -174,7 +170,7 @@ impl Store {
         let (blocks, lasting) = match &mut self.behaviour {
             Behaviour::Streamed(stream) => stream.take(section, sources)?,
             _ if self.handed_over[section] => (Vec::new(), true),
-            Behaviour::Mapped { .. } => {
+            Behaviour::Mapped => {
                 check(&self.checkpoint, sources)?;
                 let blocks = sources.iter().map(|source| self.checkpoint.bytes(&source.info)).collect();
                 (checked(&self.checkpoint, sources, blocks)?, true)

@@ -34,7 +34,7 @@ use self::transfers::{Failure, TransferId, Transfers};
 use crate::{Checkpoint, StoreError, WeightSource};
 
 pub use self::bandwidth::read_bandwidth;
-pub(crate) use self::layout::{Extent, Layout};
+use self::layout::Layout;
 pub use self::layout::{pinned_len, staging_len};
 pub(crate) use self::space::Space;
 
