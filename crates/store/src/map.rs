@@ -1,11 +1,7 @@
 //! Files of a checkpoint: mapped, or in memory from the start.
 
-#[cfg(target_os = "linux")]
-use std::fs::OpenOptions;
 use std::fs::{self, File, Metadata};
 use std::io;
-#[cfg(target_os = "linux")]
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -94,13 +90,6 @@ impl Source {
     /// The open file; none if the bytes never were in one.
     pub(crate) fn file(&self) -> Option<&File> {
         self.file.as_ref().map(|opened| &opened.file)
-    }
-
-    /// The file, opened once more: by descriptor and not by path, where another file may stand by now.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn open_again(&self, options: &mut OpenOptions) -> io::Result<File> {
-        let Some(file) = self.file() else { return Err(io::ErrorKind::Unsupported.into()) };
-        options.read(true).open(format!("/proc/self/fd/{}", file.as_raw_fd()))
     }
 
     /// An error if the file has another length than the map, so that the map may reach beyond it, or was written since.

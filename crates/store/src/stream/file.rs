@@ -66,9 +66,12 @@ impl ReadFile {
 /// The file that is open, opened once more for direct reads. None where file system or memory do not take them.
 #[cfg(target_os = "linux")]
 fn direct(source: &Source) -> Option<File> {
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::OpenOptionsExt;
 
-    let file = source.open_again(File::options().custom_flags(libc::O_DIRECT)).ok()?;
+    // By descriptor and not by path, where another file may stand by now.
+    let path = format!("/proc/self/fd/{}", source.file()?.as_raw_fd());
+    let file = File::options().read(true).custom_flags(libc::O_DIRECT).open(path).ok()?;
     reads_pages(&file).then_some(file)
 }
 
