@@ -1,9 +1,8 @@
 //! A program in smaller sections, for those who cannot have a whole layer's weights at once.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::{Op, Program, Section, WeightSlot};
+use crate::{Op, Program, Section, WeightSlot, WeightSpec};
 
 /// Channels of a slice are a multiple of this: enough for the tiles of any kernel.
 const SLICE: usize = 64;
@@ -22,33 +21,29 @@ pub struct Cut {
 pub struct Origin {
     /// Index of the section in the program that was cut.
     pub section: usize,
-    /// For each weight slot, the one there.
-    pub slots: Vec<usize>,
-    /// Of the only weight, these channels alone; none: all.
+    /// For each weight slot, the weight there.
+    pub weights: Vec<WeightPart>,
+}
+
+/// A weight of a section that was cut, or some channels of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightPart {
+    /// Index of its slot.
+    pub slot: usize,
+    /// These channels alone; none: all.
     pub channels: Option<Range<usize>>,
 }
 
 impl Program {
-    /// Cuts sections between operations, so that the weights of each have `most` bytes at most where they can: of the
-    /// operations [`Op::Unembed`] alone is cut, by its channels. `bytes`: of a weight, by section and slot.
+    /// Cuts sections, so that the weights of each have `most` bytes at most where they can: between operations, and
+    /// matrices that are larger than that by their channels. `bytes`: of a weight, by section and slot.
     pub fn cut(&self, most: u64, bytes: impl Fn(usize, usize) -> u64) -> Cut {
         let mut pieces = Vec::new();
         for (index, section) in self.sections.iter().enumerate() {
             let first = pieces.len();
-            for op in &section.ops {
-                let bytes = |slot| bytes(index, slot);
-                if let Op::Unembed { weight, .. } = op
-                    && bytes(usize::from(weight.0)) > most
-                {
-                    pieces.extend(slices(
-                        index,
-                        op,
-                        section,
-                        bytes(usize::from(weight.0)).div_ceil(most.max(1)),
-                    ));
-                    continue;
-                }
-                match pieces[first..].last_mut().filter(|piece: &&mut Piece| piece.takes(op, most, bytes)) {
+            for op in section.ops.iter().flat_map(|op| slices(op, section, most, |slot| bytes(index, slot))) {
+                let bytes = |part: &WeightPart| part.bytes(&section.weights, |slot| bytes(index, slot));
+                match pieces[first..].last_mut().filter(|piece: &&mut Piece| piece.takes(&op, most, bytes)) {
                     Some(piece) => piece.add(op, section),
                     None => pieces.push(Piece::new(index, op, section)),
                 }
@@ -60,6 +55,50 @@ impl Program {
     }
 }
 
+impl WeightPart {
+    /// Bytes of it, if the whole of a slot has `bytes`.
+    fn bytes(&self, weights: &[WeightSpec], bytes: impl Fn(usize) -> u64) -> u64 {
+        let (whole, n_out) = (bytes(self.slot), weights[self.slot].n_out as u64);
+        self.channels.as_ref().map_or(whole, |channels| whole / n_out * channels.len() as u64)
+    }
+}
+
+/// An operation, or the channels of it that some of its matrix's channels yield.
+struct Slice {
+    op: Op,
+    channels: Option<Range<usize>>,
+}
+
+impl Slice {
+    /// The weights that it needs, in the order of its slots.
+    fn weights(&self) -> Vec<WeightPart> {
+        let matrix = self.op.matrix();
+        let part = |slot: &mut WeightSlot| {
+            let channels = self.channels.clone().filter(|_| matrix == Some(*slot));
+            WeightPart { slot: usize::from(slot.0), channels }
+        };
+        self.op.clone().slots_mut().into_iter().map(part).collect()
+    }
+}
+
+/// An operation, in slices if it multiplies with a matrix of more than `most` bytes.
+fn slices(op: &Op, of: &Section, most: u64, bytes: impl Fn(usize) -> u64) -> Vec<Slice> {
+    let matrix = op.matrix().map(|slot| usize::from(slot.0)).filter(|&slot| bytes(slot) > most);
+    // Of its own input the first slice would write what the second reads.
+    let is_in_place = matches!(op, Op::Linear { input, out, .. } if input == out);
+    let can_be_cut = |slot: &usize| !is_in_place && of.weights[*slot].n_out > SLICE;
+    let Some(slot) = matrix.filter(can_be_cut) else {
+        return vec![Slice { op: op.clone(), channels: None }];
+    };
+    let n_out = of.weights[slot].n_out;
+    let channel = (bytes(slot) / n_out as u64).max(1);
+    let longest = usize::try_from(most / channel).unwrap_or(usize::MAX) / SLICE * SLICE;
+    let n = n_out.div_ceil(longest.max(SLICE));
+    let len = n_out.div_ceil(n).next_multiple_of(SLICE);
+    let slice = |first| Slice { op: op.starting_at(first), channels: Some(first..n_out.min(first + len)) };
+    (0..n_out).step_by(len).map(slice).collect()
+}
+
 /// A part of a section in the making.
 struct Piece {
     section: Section,
@@ -67,60 +106,41 @@ struct Piece {
 }
 
 impl Piece {
-    fn new(index: usize, op: &Op, of: &Section) -> Self {
+    fn new(index: usize, op: Slice, of: &Section) -> Self {
         let section = Section { name: of.name.clone(), ops: Vec::new(), weights: Vec::new() };
-        let mut piece =
-            Piece { section, origin: Origin { section: index, slots: Vec::new(), channels: None } };
+        let mut piece = Piece { section, origin: Origin { section: index, weights: Vec::new() } };
         piece.add(op, of);
         piece
     }
 
-    /// Leaves only some channels of the only weight, which the only operation unembeds.
-    fn sliced(mut self, channels: Range<usize>) -> Self {
-        self.section.weights[0].n_out = channels.len();
-        if let Op::Unembed { first, .. } = &mut self.section.ops[0] {
-            *first = channels.start;
-        }
-        self.origin.channels = Some(channels);
-        self
-    }
-
     /// Whether it stays within `most` bytes with one more operation, or as it is where that has no weights of its own.
-    fn takes(&self, op: &Op, most: u64, bytes: impl Fn(usize) -> u64) -> bool {
-        let mut slots: BTreeSet<usize> = self.origin.slots.iter().copied().collect();
-        let n = slots.len();
-        slots.extend(op.clone().slots_mut().into_iter().map(|slot| usize::from(slot.0)));
-        slots.len() == n || slots.into_iter().map(bytes).sum::<u64>() <= most
+    fn takes(&self, op: &Slice, most: u64, bytes: impl Fn(&WeightPart) -> u64) -> bool {
+        let mut weights = self.origin.weights.clone();
+        weights.extend(op.weights().into_iter().filter(|part| !self.origin.weights.contains(part)));
+        weights.len() == self.origin.weights.len() || weights.iter().map(bytes).sum::<u64>() <= most
     }
 
-    fn add(&mut self, op: &Op, of: &Section) {
-        let mut op = op.clone();
-        for slot in op.slots_mut() {
-            *slot = self.slot(usize::from(slot.0), of);
+    fn add(&mut self, op: Slice, of: &Section) {
+        let weights = op.weights();
+        let mut op = op.op;
+        for (slot, part) in op.slots_mut().into_iter().zip(weights) {
+            *slot = self.slot(part, of);
         }
         self.section.ops.push(op);
     }
 
-    /// The piece's slot for a slot of the whole section.
-    fn slot(&mut self, old: usize, of: &Section) -> WeightSlot {
-        let known = self.origin.slots.iter().position(|slot| *slot == old);
+    /// The piece's slot for a weight of the whole section, or a part of one.
+    fn slot(&mut self, part: WeightPart, of: &Section) -> WeightSlot {
+        let known = self.origin.weights.iter().position(|known| *known == part);
         let index = known.unwrap_or_else(|| {
-            self.origin.slots.push(old);
-            self.section.weights.push(of.weights[old].clone());
-            self.origin.slots.len() - 1
+            let mut spec = of.weights[part.slot].clone();
+            spec.n_out = part.channels.as_ref().map_or(spec.n_out, |channels| channels.len());
+            self.section.weights.push(spec);
+            self.origin.weights.push(part);
+            self.origin.weights.len() - 1
         });
         WeightSlot(u16::try_from(index).expect("no more slots than the whole section"))
     }
-}
-
-/// An unembedding in about `n` parts.
-fn slices(index: usize, op: &Op, of: &Section, n: u64) -> impl Iterator<Item = Piece> {
-    let whole = Piece::new(index, op, of);
-    let n_out = whole.section.weights[0].n_out;
-    let n = usize::try_from(n).unwrap_or(usize::MAX);
-    let len = n_out.div_ceil(n).next_multiple_of(SLICE);
-    let slice = move |first| Piece::new(index, op, of).sliced(first..n_out.min(first + len));
-    (0..n_out).step_by(len).map(slice)
 }
 
 /// `layer 3, part 2 of 4`.
@@ -140,7 +160,14 @@ mod tests {
 
     fn linear(weight: u16, bias: Option<u16>) -> Op {
         let (input, out) = (Register(0), Register(0));
-        Op::Linear { input, weight: WeightSlot(weight), bias: bias.map(WeightSlot), out, add: false }
+        Op::Linear {
+            input,
+            weight: WeightSlot(weight),
+            bias: bias.map(WeightSlot),
+            out,
+            first: 0,
+            add: false,
+        }
     }
 
     /// One section whose weights have as many bytes as their role says.
@@ -158,12 +185,16 @@ mod tests {
         }
     }
 
+    fn slots(origin: &Origin) -> Vec<usize> {
+        origin.weights.iter().map(|part| part.slot).collect()
+    }
+
     #[test]
     fn operations_stay_in_order_with_their_weights() {
         let sizes = [10, 1, 10, 30, 5];
         let ops = vec![linear(0, Some(1)), linear(2, Some(1)), linear(3, None), linear(4, Some(1))];
         let cut = program(ops, &sizes).cut(21, |_, slot| sizes[slot]);
-        let slots: Vec<&[usize]> = cut.origins.iter().map(|origin| &origin.slots[..]).collect();
+        let slots: Vec<Vec<usize>> = cut.origins.iter().map(slots).collect();
         assert_eq!(slots, [&[0, 1, 2][..], &[3], &[4, 1]]);
         let [a, b, c] = &cut.program.sections[..] else { panic!("three parts") };
         assert_eq!(a.ops, [linear(0, Some(1)), linear(2, Some(1))]);
@@ -186,18 +217,43 @@ mod tests {
     }
 
     #[test]
-    fn the_head_is_cut_by_channels() {
-        let head = Op::Unembed { input: Register(0), weight: WeightSlot(1), first: 0, softcap: Some(1.0) };
-        let mut program = program(vec![linear(0, None), head], &[5, 1000]);
-        program.sections[0].weights[1].n_out = 300;
-        let cut = program.cut(400, |_, slot| [5, 1000][slot]);
-        let channels: Vec<_> = cut.origins.iter().map(|origin| origin.channels.clone()).collect();
-        assert_eq!(channels, [None, Some(0..128), Some(128..256), Some(256..300)]);
-        let last = &cut.program.sections[3];
-        assert_eq!((last.weights[0].n_out, &cut.origins[3].slots[..]), (44, &[1][..]));
-        let [Op::Unembed { weight: WeightSlot(0), first: 256, softcap: Some(1.0), .. }] = last.ops[..] else {
-            panic!("{last:?}")
+    fn large_matrices_are_cut_by_channels() {
+        let head = Op::Unembed { input: Register(0), weight: WeightSlot(2), first: 0, softcap: Some(1.0) };
+        let sizes = [5, 40, 1000];
+        let mut program = program(vec![linear(0, None), linear(2, Some(1)), head], &sizes);
+        program.registers.push(1);
+        program.sections[0].weights[2].n_out = 300;
+        let Op::Linear { out, .. } = &mut program.sections[0].ops[1] else { panic!("a product") };
+        *out = Register(1);
+        let cut = program.cut(500, |_, slot| sizes[slot]);
+        let parts = |origin: &Origin| -> Vec<_> {
+            origin.weights.iter().map(|part| (part.slot, part.channels.clone())).collect()
         };
+        let parts: Vec<_> = cut.origins.iter().map(parts).collect();
+        // The small one goes with the first slice.
+        let want = [
+            vec![(0, None), (2, Some(0..128)), (1, None)],
+            vec![(2, Some(128..256)), (1, None)],
+            vec![(2, Some(256..300)), (1, None)],
+            vec![(2, Some(0..128))],
+            vec![(2, Some(128..256))],
+            vec![(2, Some(256..300))],
+        ];
+        assert_eq!(parts, want);
+        let [_, product, .., head] = &cut.program.sections[..] else { panic!("six parts") };
+        assert_eq!((product.weights[0].n_out, head.weights[0].n_out), (128, 44));
+        let first_of = |section: &Section| match section.ops[..] {
+            [Op::Linear { first, .. } | Op::Unembed { first, .. }] => first,
+            _ => panic!("{section:?}"),
+        };
+        assert_eq!((first_of(product), first_of(head)), (128, 256));
+    }
+
+    #[test]
+    fn what_is_read_and_written_stays_whole() {
+        let mut program = program(vec![linear(0, None)], &[1000]);
+        program.sections[0].weights[0].n_out = 300;
+        assert_eq!(program.cut(100, |_, _| 1000).program, program);
     }
 
     #[test]
@@ -205,6 +261,7 @@ mod tests {
         let program = program(vec![linear(0, None), linear(1, None)], &[3, 4]);
         let cut = program.cut(7, |_, slot| [3, 4][slot]);
         assert_eq!(cut.program, program);
-        assert_eq!(cut.origins, [Origin { section: 0, slots: vec![0, 1], channels: None }]);
+        let weights = [0, 1].map(|slot| WeightPart { slot, channels: None });
+        assert_eq!(cut.origins, [Origin { section: 0, weights: weights.into() }]);
     }
 }

@@ -23,7 +23,7 @@ pub mod state;
 mod weight;
 
 pub use backend::{Arithmetic, Backend, LoadedId, Reserve, Row, SequenceId, check_finite, largest, maximum};
-pub use cut::{Cut, Origin};
+pub use cut::{Cut, Origin, WeightPart};
 pub use error::BackendError;
 pub use kv_type::{KV_GROUP, KV_TYPES, KvType, KvTypes};
 pub use operation::{Activation, Attention, DeltaRule, HeadOrder, Op, Register, ShortConv, WeightSlot};

@@ -39,7 +39,7 @@ mod tests {
 
     fn linear(input: u8, out: u8, add: bool) -> Op {
         let (input, out) = (Register(input), Register(out));
-        Op::Linear { input, weight: WeightSlot(0), bias: None, out, add }
+        Op::Linear { input, weight: WeightSlot(0), bias: None, out, first: 0, add }
     }
 
     #[test]

@@ -18,8 +18,16 @@ pub enum Op {
     Embed { table: WeightSlot, scale: f32, out: Register },
     /// `out = rms_norm(input) * weight`, or `out += ...` where `add` is set. No weight: one.
     Norm { input: Register, weight: Option<WeightSlot>, eps: f32, out: Register, add: bool },
-    /// `out = weight input + bias`, or `out += ...` where `add` is set; `weight`: `[n_out, n_in]`.
-    Linear { input: Register, weight: WeightSlot, bias: Option<WeightSlot>, out: Register, add: bool },
+    /// `out = weight input + bias`, or `out += ...` where `add` is set: channels of `out` from `first` on, as many as `weight`
+    /// (`[n, n_in]`) has. `bias`: of all of them.
+    Linear {
+        input: Register,
+        weight: WeightSlot,
+        bias: Option<WeightSlot>,
+        out: Register,
+        first: usize,
+        add: bool,
+    },
     /// Appends keys and values to attention state `state` and attends over it.
     Attend { q: Register, k: Register, v: Register, out: Register, state: u16, spec: Attention },
     /// Causal convolution, SiLU, gated delta rule, gated norm, in recurrent order.
@@ -66,8 +74,10 @@ impl Op {
     pub fn inputs(&self) -> Vec<Register> {
         match *self {
             Op::Embed { .. } => Vec::new(),
-            Op::Norm { input, out, add, .. } | Op::Linear { input, out, add, .. } => {
-                iter::once(input).chain(add.then_some(out)).collect()
+            Op::Norm { input, out, add, .. } => iter::once(input).chain(add.then_some(out)).collect(),
+            // Channels before `first` stay what they were.
+            Op::Linear { input, out, first, add, .. } => {
+                iter::once(input).chain((add || first > 0).then_some(out)).collect()
             }
             Op::Attend { q, k, v, .. } => vec![q, k, v],
             Op::DeltaRule { qkv, z, beta, alpha, .. } => vec![qkv, z, beta, alpha],
@@ -77,7 +87,8 @@ impl Op {
         }
     }
 
-    /// The register that it writes, all of it; none: logits.
+    /// The register that it writes; none: logits. What it does not write of that and does not [read](Op::inputs) is nothing
+    /// that anyone needs.
     pub fn output(&self) -> Option<Register> {
         match *self {
             Op::Embed { out, .. }
@@ -89,6 +100,23 @@ impl Op {
             | Op::Glu { out, .. } => Some(out),
             Op::Unembed { .. } => None,
         }
+    }
+
+    /// The matrix that rows are multiplied with, if that is what it does.
+    pub fn matrix(&self) -> Option<WeightSlot> {
+        match *self {
+            Op::Linear { weight, .. } | Op::Unembed { weight, .. } => Some(weight),
+            _ => None,
+        }
+    }
+
+    /// The same product's channels from `first` on; other operations are what they are.
+    pub(crate) fn starting_at(&self, first: usize) -> Op {
+        let mut op = self.clone();
+        if let Op::Linear { first: of, .. } | Op::Unembed { first: of, .. } = &mut op {
+            *of = first;
+        }
+        op
     }
 
     /// Every weight slot that it names, to be renumbered.

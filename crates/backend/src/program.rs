@@ -1,5 +1,7 @@
 //! A compiled model: plain data that the oracle interprets, fast backends fuse over and the planner prices.
 
+use std::ops::Range;
+
 use crate::{Op, Register};
 
 /// Everything a backend needs to know about a model, but its weights.
@@ -30,6 +32,14 @@ pub struct Section {
     pub ops: Vec<Op>,
     /// What the operations' weight slots must be filled with.
     pub weights: Vec<WeightSpec>,
+}
+
+impl Section {
+    /// The channels of its output that a product yields; none for other operations, which write all of theirs.
+    pub fn channels(&self, op: &Op) -> Option<Range<usize>> {
+        let Op::Linear { weight, first, .. } = op else { return None };
+        Some(*first..first + self.weights[usize::from(weight.0)].n_out)
+    }
 }
 
 /// A weight that a section needs.

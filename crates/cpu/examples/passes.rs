@@ -43,8 +43,14 @@ fn main() {
 
 /// An embedding and a product.
 fn program() -> Arc<Program> {
-    let linear =
-        Op::Linear { input: Register(0), weight: WeightSlot(1), bias: None, out: Register(1), add: false };
+    let linear = Op::Linear {
+        input: Register(0),
+        weight: WeightSlot(1),
+        bias: None,
+        out: Register(1),
+        first: 0,
+        add: false,
+    };
     let spec = |n_out| WeightSpec { role: "weight".into(), n_out, n_in: N_IN };
     Arc::new(Program {
         n_vocab: 16,

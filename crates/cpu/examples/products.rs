@@ -84,6 +84,7 @@ impl Bench {
                 weight: WeightSlot(1),
                 bias: None,
                 out: Register(1),
+                first: 0,
                 add: false,
             },
         ];

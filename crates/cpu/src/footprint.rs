@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use dewdrop_backend::{Op, Program, Register};
+use dewdrop_backend::{Op, Program, Register, Section};
 
 use crate::activations::Activations;
 use crate::buffer::Buffer;
 use crate::pairs::Pairs;
 use crate::pass::{TILE, go_together};
-use crate::registers::Registers;
+use crate::registers::{Part, Registers};
 
 /// Bytes of activations of a pass of `n_rows` rows: registers, the int8 of those that matrices read, their bfloat16 if there
 /// are matrices of that, and what one operation makes for itself.
@@ -41,15 +41,22 @@ pub(crate) fn walk(
         for tile in 0..n_tiles {
             registers.enter(tile, tile_rows);
             for ops in section.ops.chunk_by(go_together) {
-                let outs: Vec<Register> = ops.iter().filter_map(Op::output).collect();
-                let values: Vec<Buffer> = outs.iter().map(|out| registers.take_spare(*out)).collect();
-                outs.into_iter().zip(values).for_each(|(out, values)| registers.put(out, values));
+                let parts: Vec<Part> = ops.iter().filter_map(|op| written(section, op, registers)).collect();
+                let values: Vec<Buffer> = parts.iter().map(|part| registers.take_for(part)).collect();
+                parts.iter().zip(values).for_each(|(part, values)| registers.put_part(part, values));
             }
             if n_tiles > 1 {
                 registers.leave(tile, carried);
             }
         }
     }
+}
+
+/// What an operation writes; none: logits.
+fn written(section: &Section, op: &Op, registers: &Registers) -> Option<Part> {
+    let register = op.output()?;
+    let channels = section.channels(op).unwrap_or(0..registers.width(register));
+    Some(Part { register, channels, add: matches!(op, Op::Linear { add: true, .. }) })
 }
 
 /// Registers that matrices read, as int8 if they are quantized.
@@ -77,14 +84,15 @@ fn temporary(program: &Program) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use dewdrop_backend::{Activation, Section, WeightSlot};
+    use dewdrop_backend::{Activation, WeightSlot, WeightSpec};
 
     use super::*;
 
     /// A feed-forward in three sections, as it is cut where memory is short.
     fn program() -> Program {
         let [stream, normed, gate, up] = [0, 1, 2, 3].map(Register);
-        let linear = |input, out, add| Op::Linear { input, weight: WeightSlot(0), bias: None, out, add };
+        let linear =
+            |input, out, add| Op::Linear { input, weight: WeightSlot(0), bias: None, out, first: 0, add };
         let sections = [
             vec![Op::Embed { table: WeightSlot(0), scale: 1.0, out: stream }],
             vec![
@@ -94,11 +102,17 @@ mod tests {
             vec![linear(normed, up, false), Op::Glu { gate, up, out: gate, activation: Activation::Silu }],
             vec![linear(gate, stream, true)],
         ];
-        let section = |ops| Section { name: String::new(), ops, weights: Vec::new() };
+        let registers = vec![32, 32, 96, 96];
+        let section = |ops: Vec<Op>| {
+            let out = ops.iter().find(|op| op.matrix().is_some()).and_then(Op::output);
+            let n_out = out.map_or(1, |out| registers[usize::from(out.0)]);
+            let weights = vec![WeightSpec { role: String::new(), n_out, n_in: 32 }];
+            Section { name: String::new(), ops, weights }
+        };
         Program {
             n_vocab: 1,
             width: 32,
-            registers: vec![32, 32, 96, 96],
+            registers: registers.clone(),
             residual: stream,
             ropes: Vec::new(),
             states: Vec::new(),

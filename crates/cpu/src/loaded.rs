@@ -220,9 +220,7 @@ impl From<Weight> for Matrix {
 fn usage(op: &Op, slot: usize) -> Use {
     match op {
         Op::Embed { table: used, .. } if usize::from(used.0) == slot => Use::Table,
-        Op::Linear { weight: used, .. } | Op::Unembed { weight: used, .. } if usize::from(used.0) == slot => {
-            Use::Matrix
-        }
+        _ if op.matrix().is_some_and(|used| usize::from(used.0) == slot) => Use::Matrix,
         Op::DeltaRule { conv: used, .. } | Op::ShortConv { conv: used, .. }
             if usize::from(used.0) == slot =>
         {

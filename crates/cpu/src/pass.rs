@@ -161,12 +161,13 @@ impl Pass {
         let mut products = Vec::with_capacity(ops.len());
         let mut of = Register(0);
         for op in ops {
-            if let Op::Linear { input, weight, bias, out, add } = op {
+            if let Op::Linear { input, weight, bias, out, first, add } = op {
                 of = *input;
                 products.push(Linear {
                     matrix: weights.matrix(*weight),
                     bias: weights.optional(*bias),
                     out: *out,
+                    first: *first,
                     add: *add,
                 });
             }

@@ -1,6 +1,7 @@
 //! The named buffers of a pass.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use dewdrop_backend::quantize::BLOCK;
 use dewdrop_backend::{Program, Register};
@@ -25,6 +26,14 @@ pub(crate) struct Registers {
     spare: Vec<Buffer>,
     /// Of each tile, the registers that were put aside.
     aside: Vec<Vec<(Register, Buffer)>>,
+}
+
+/// Some channels of a register, or all, that an operation writes.
+pub(crate) struct Part {
+    pub(crate) register: Register,
+    pub(crate) channels: Range<usize>,
+    /// Whether it adds to them.
+    pub(crate) add: bool,
 }
 
 impl Registers {
@@ -141,6 +150,28 @@ impl Registers {
             Some(i) => self.spare.swap_remove(i),
             None => Buffer::new(len),
         }
+    }
+
+    /// A buffer to write a part to, at the part's place. The register's own, if others of its channels stay and no old content
+    /// is read.
+    pub(crate) fn take_for(&mut self, part: &Part) -> Buffer {
+        let own = &mut self.values[index(part.register)];
+        let stays = part.channels.len() < self.widths[index(part.register)] && !own.is_empty();
+        if stays && !part.add { std::mem::take(own) } else { self.take_spare(part.register) }
+    }
+
+    /// Makes what was written to such a buffer the register's content.
+    pub(crate) fn put_part(&mut self, part: &Part, values: Buffer) {
+        let width = self.width(part.register);
+        if part.channels.len() == width || !part.add {
+            return self.put(part.register, values);
+        }
+        let rows = self.values[index(part.register)].chunks_exact_mut(width).zip(values.chunks_exact(width));
+        for (row, values) in rows.take(self.n_rows) {
+            row[part.channels.clone()].copy_from_slice(&values[part.channels.clone()]);
+        }
+        self.spare.push(values);
+        self.rounded[index(part.register)].forget();
     }
 
     /// Makes a buffer the register's content.

@@ -3,7 +3,9 @@
 mod model;
 
 use dewdrop_backend::oracle::Oracle;
-use dewdrop_backend::{Arithmetic, Backend, KV_TYPES, KvType, KvTypes, LoadedId, Register, Row, SequenceId};
+use dewdrop_backend::{
+    Arithmetic, Backend, KV_TYPES, KvType, KvTypes, LoadedId, Register, Row, Section, SequenceId,
+};
 use dewdrop_cpu::{Cpu, instruction_sets};
 use model::{Model, Shape};
 use proptest::prelude::*;
@@ -98,6 +100,7 @@ proptest! {
     fn programs_have_the_oracles_bits(
         shape in model::shapes(),
         cuts in cuts(),
+        most in prop::option::of(1_000..30_000u64),
         exact in any::<bool>(),
         keys in prop::sample::select(KV_TYPES.to_vec()),
         values in prop::sample::select(KV_TYPES.to_vec()),
@@ -106,7 +109,31 @@ proptest! {
         let arithmetic = if exact { Arithmetic::Exact } else { Arithmetic::Quantized };
         let or_half = |kv: KvType| if kv.fits(shape.head_dim) { kv } else { KvType::F16 };
         let kv = KvTypes { keys: or_half(keys), values: or_half(values) };
-        compare(&Model::new(shape), arithmetic, kv, &cuts, threads);
+        let model = Model::new(shape);
+        compare(&most.map_or(model.clone(), |most| model.cut(most)), arithmetic, kv, &cuts, threads);
+    }
+}
+
+/// Sections cut between operations and within them: the logits of the whole.
+#[test]
+fn cut_sections_do_not_show() {
+    let last = |model: &Model, cuts: &[Cut]| {
+        let cpu = Cpu::new(model.program.clone(), Arithmetic::Quantized, KvType::F16, 2, None);
+        let mut run = Run::new(Box::new(cpu.expect("the fastest set")), model);
+        cuts.iter().map(|cut| run.pass(model, cut).pop().expect("logits")).collect::<Vec<_>>()
+    };
+    // More rows than a section takes at a time, a few, and one.
+    let cuts: [Cut; 3] =
+        [(0..140).map(|i| (0, i % 70 == 69)).collect(), vec![(0, true), (1, true)], vec![(1, true)]];
+    for types in 0..8 {
+        let model = Model::new(Shape { types, n_vocab: 200, ..Shape::default() });
+        let cut = model.cut(8_000);
+        let has_slices = |section: &Section| {
+            section.ops.iter().any(|op| section.channels(op).is_some_and(|of| of.start > 0))
+        };
+        assert!(cut.program.sections.iter().filter(|section| has_slices(section)).count() > 10);
+        let whole = last(&model, &cuts);
+        assert_eq!(last(&cut, &cuts), whole, "{:?}", model.shape);
     }
 }
 
@@ -116,7 +143,7 @@ fn many_rows_are_taken_in_tiles() {
     let row = |i: usize| ((i / 50 + i % 2) % 3, i % 60 == 7);
     let cuts = [(0..300).map(row).collect(), vec![(0, true), (2, false)], (0..129).map(row).collect()];
     for types in [0, 5] {
-        let shape = Shape { types, ..Shape::default() };
+        let shape = Shape { types, n_vocab: 200, ..Shape::default() };
         compare(&Model::new(shape), Arithmetic::Quantized, KvType::F16.into(), &cuts, 2);
     }
 }

@@ -164,7 +164,7 @@ impl<'a> Compiler<'a> {
         let bias = bias.then(|| self.weight(&format!("{role}.bias"), 1, n_out));
         let input = self.register(Purpose::Normed, self.model.width);
         let out = self.register(Purpose::Projected(index), n_out);
-        self.op(Op::Linear { input, weight, bias, out, add: false });
+        self.op(Op::Linear { input, weight, bias, out, first: 0, add: false });
         out
     }
 
@@ -175,10 +175,10 @@ impl<'a> Compiler<'a> {
         let weight = self.weight(&format!("{role}.weight"), width, n_mixed);
         let bias = bias.then(|| self.weight(&format!("{role}.bias"), 1, width));
         let Some(norm) = post_norm else {
-            return self.op(Op::Linear { input, weight, bias, out: residual, add: true });
+            return self.op(Op::Linear { input, weight, bias, out: residual, first: 0, add: true });
         };
         let branch = self.register(Purpose::Branch, width);
-        self.op(Op::Linear { input, weight, bias, out: branch, add: false });
+        self.op(Op::Linear { input, weight, bias, out: branch, first: 0, add: false });
         let weight = Some(self.weight(norm, 1, width));
         self.op(Op::Norm { input: branch, weight, eps: self.model.norm_eps, out: residual, add: true });
     }

@@ -97,7 +97,7 @@ impl Display for Line<'_> {
                 let weight = weight.map_or("1".into(), |weight| self.weight(weight));
                 write!(f, "{} norm {}, {weight} eps={eps}", becomes(*out, *add), Reg(*input))
             }
-            Op::Linear { input, weight, bias, out, add } => {
+            Op::Linear { input, weight, bias, out, add, .. } => {
                 let (weight, bias) = (self.weight(*weight), self.and(*bias));
                 write!(f, "{} linear {}, {weight}{bias}", becomes(*out, *add), Reg(*input))
             }

@@ -54,9 +54,10 @@ impl Pass {
                 let values = self.each_row(|pass, i| norm::norm(pass.registers.row(*input, i), weight, *eps));
                 self.registers.put(*out, values, *add);
             }
-            Op::Linear { out, add, .. } => {
+            Op::Linear { weight, out, first, add, .. } => {
                 let values = self.linear(op, weights);
-                self.registers.put(*out, values, *add);
+                let channels = *first..first + weights.matrix(*weight).n_out;
+                self.registers.put_channels(*out, channels, values, *add);
             }
             Op::Attend { out, .. } => {
                 let values = self.attend(op, weights);
@@ -91,12 +92,12 @@ impl Pass {
     }
 
     fn linear(&self, op: &Op, weights: &Loaded) -> Vec<f32> {
-        let Op::Linear { input, weight, bias, .. } = op else { unreachable!("called for linear") };
+        let Op::Linear { input, weight, bias, first, .. } = op else { unreachable!("called for linear") };
         let weight = weights.matrix(*weight);
         self.check_width(*input, weight.n_in);
         let mut values = linear::linear(weight, self.arithmetic, self.registers.all(*input));
         if let Some(bias) = weights.optional(*bias) {
-            linear::add_bias(&mut values, bias);
+            linear::add_bias(&mut values, &bias[*first..][..weight.n_out]);
         }
         values
     }

@@ -1,5 +1,7 @@
 //! The buffers of a pass.
 
+use std::ops::Range;
+
 use crate::{Program, Register};
 
 /// Floats per row, `[n_rows, width]` for each register.
@@ -36,16 +38,29 @@ impl Registers {
 
     /// `out = values`, or `out = out + values`.
     pub(super) fn put(&mut self, out: Register, values: Vec<f32>, add: bool) {
+        self.put_channels(out, 0..self.width(out), values, add);
+    }
+
+    /// The same of some channels; `values`: `[n_rows, n]`.
+    pub(super) fn put_channels(
+        &mut self,
+        out: Register,
+        channels: Range<usize>,
+        values: Vec<f32>,
+        add: bool,
+    ) {
         let width = self.width(out);
         let target = &mut self.values[usize::from(out.0)];
-        let (found, want) = (values.len(), target.len());
-        assert_eq!(found, want, "floats written to register {}, {width} wide", out.0);
-        if add {
-            for (target, value) in target.iter_mut().zip(values) {
-                *target += value;
+        let (found, want) = (values.len(), target.len() / width * channels.len());
+        assert_eq!(
+            found, want,
+            "floats written to channels {channels:?} of register {}, {width} wide",
+            out.0
+        );
+        for (row, values) in target.chunks_exact_mut(width).zip(values.chunks_exact(channels.len())) {
+            for (target, value) in row[channels.clone()].iter_mut().zip(values) {
+                *target = if add { *target + value } else { *value };
             }
-        } else {
-            *target = values;
         }
     }
 }

@@ -226,12 +226,12 @@ impl<'a> Builder<'a> {
     fn project(&mut self, n_out: usize, out: Register, bias: bool) {
         let weight = self.matrix(n_out, WIDTH);
         let bias = bias.then(|| self.vector(n_out, 0.0));
-        self.op(Op::Linear { input: NORMED, weight, bias, out, add: false });
+        self.op(Op::Linear { input: NORMED, weight, bias, out, first: 0, add: false });
     }
 
     fn add(&mut self, input: Register, n_in: usize) {
         let weight = self.matrix(WIDTH, n_in);
-        self.op(Op::Linear { input, weight, bias: None, out: RESIDUAL, add: true });
+        self.op(Op::Linear { input, weight, bias: None, out: RESIDUAL, first: 0, add: true });
     }
 
     fn attend(&mut self, spec: Attention) {

@@ -27,6 +27,7 @@ use crate::panel::{CHANNELS, MAX_INPUTS, MAX_PANELS, SPAN};
 use crate::panels::sixteen;
 use crate::pass::Pass;
 use crate::pool::Pool;
+use crate::registers::Part;
 use crate::rows::{Kind, Rows};
 use crate::scratch::{FLOAT_CHANNELS, Scratch, pair_panel_bytes};
 use crate::unpack::{Arrange, FewRows, Unpacker, arrange_pairs};
@@ -39,6 +40,8 @@ pub(crate) struct Linear<'a> {
     pub(crate) matrix: &'a Matrix,
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) out: Register,
+    /// Which channel of `out` the matrix's first one is.
+    pub(crate) first: usize,
     /// Whether it is added to `out`.
     pub(crate) add: bool,
 }
@@ -53,25 +56,42 @@ impl Pass {
             let kind = Kind::of(product.matrix.block_type, self.arithmetic);
             self.registers.prepare(&kind, self.isa, &mut self.pool, input);
         }
-        let mut outs: Vec<Buffer> =
-            products.iter().map(|product| self.registers.take_spare(product.out)).collect();
+        let parts: Vec<Part> = products.iter().map(Linear::part).collect();
+        let mut outs: Vec<Buffer> = parts.iter().map(|part| self.registers.take_for(part)).collect();
         let mut multiplies = Vec::with_capacity(products.len());
         for (product, out) in products.iter().zip(&mut outs) {
-            let &Linear { matrix, bias, out: register, add } = product;
-            let widths = (width, self.registers.width(register));
-            assert_eq!(widths, (matrix.n_in, matrix.n_out), "widths of a linear's registers");
+            let &Linear { matrix, bias, out: register, first, add } = product;
+            let channels = Channels { first, of: self.registers.width(register) };
+            assert!(
+                matrix.n_in == width && first + matrix.n_out <= channels.of,
+                "widths of a linear's registers"
+            );
             let rows = self.registers.rows(&Kind::of(matrix.block_type, self.arithmetic), input);
             let end = End { bias, old: add.then(|| self.registers.get(register)) };
-            multiplies.push(Multiply { isa: self.isa, matrix, rows, end, out: Disjoint::new(out) });
+            multiplies.push(Multiply { isa: self.isa, matrix, rows, end, out: Disjoint::new(out), channels });
         }
         run(&mut self.pool, &self.scratch, &multiplies);
-        for (product, out) in products.iter().zip(outs) {
-            self.registers.put(product.out, out);
+        for (part, out) in parts.iter().zip(outs) {
+            self.registers.put_part(part, out);
         }
     }
 }
 
-/// `out = end(matrix x)`, `[n_rows, n_out]`.
+impl Linear<'_> {
+    /// What it writes.
+    fn part(&self) -> Part {
+        Part { register: self.out, channels: self.first..self.first + self.matrix.n_out, add: self.add }
+    }
+}
+
+/// Which channels a matrix yields: as many as it has from `first` on, of `of`.
+#[derive(Clone, Copy)]
+pub(crate) struct Channels {
+    pub(crate) first: usize,
+    pub(crate) of: usize,
+}
+
+/// `out = end(matrix x)`, some channels of `[n_rows, n]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Multiply<'a> {
     pub(crate) isa: Isa,
@@ -79,6 +99,7 @@ pub(crate) struct Multiply<'a> {
     pub(crate) rows: Rows<'a>,
     pub(crate) end: End<'a>,
     pub(crate) out: Disjoint<'a, f32>,
+    pub(crate) channels: Channels,
 }
 
 /// Computes all products, as one job of the pool. `scratch`: one for each worker.
@@ -171,8 +192,8 @@ impl Multiply<'_> {
     fn target(&self, channels: &Range<usize>) -> Target<'_> {
         Target {
             out: self.out,
-            n_out: self.matrix.n_out,
-            channel: channels.start,
+            n_out: self.channels.of,
+            channel: self.channels_of_out(channels).start,
             n_channels: channels.len(),
             first: true,
             end: Some(self.end),
@@ -296,8 +317,9 @@ impl Multiply<'_> {
                 _ => self.float_rows(&channels, x, scratch),
             }
         }
+        let channels = self.channels_of_out(&channels);
         for row in 0..self.n_rows(x) {
-            let at = row * self.matrix.n_out;
+            let at = row * self.channels.of;
             // SAFETY: by the caller.
             let out = unsafe { self.out.part(at + channels.start..at + channels.end) };
             for (channel, out) in channels.clone().zip(out) {
@@ -311,6 +333,11 @@ impl Multiply<'_> {
         }
     }
 
+    /// Where some of the matrix's channels stand in a row of `out`.
+    fn channels_of_out(&self, channels: &Range<usize>) -> Range<usize> {
+        self.channels.first + channels.start..self.channels.first + channels.end
+    }
+
     fn n_rows(&self, x: &[f32]) -> usize {
         x.len() / self.matrix.n_in
     }
@@ -321,7 +348,7 @@ impl Multiply<'_> {
         let n = self.matrix.n_in * S::BYTES;
         let weights = &self.matrix.blocks[channels.start * n..channels.end * n];
         // SAFETY: by the caller.
-        let out = unsafe { self.out.part(channels.clone()) };
+        let out = unsafe { self.out.part(self.channels_of_out(channels)) };
         self.isa.run(FloatRow { weights, x, out, stored: PhantomData::<S> });
     }
 
@@ -329,7 +356,7 @@ impl Multiply<'_> {
     /// These columns of `out` are the present task's alone.
     unsafe fn float_rows(&self, channels: &Range<usize>, x: &[f32], scratch: &mut Scratch) {
         let floats = &mut scratch.floats;
-        let Matrix { block_type, n_in, n_out, ref blocks, .. } = *self.matrix;
+        let Matrix { block_type, n_in, ref blocks, .. } = *self.matrix;
         for first in (0..n_in).step_by(SPAN) {
             let n = SPAN.min(n_in - first);
             floats.grow(channels.len() * n);
@@ -345,8 +372,8 @@ impl Multiply<'_> {
                 n_in,
                 first_input: first,
                 out: self.out,
-                n_out,
-                first_channel: channels.start,
+                n_out: self.channels.of,
+                first_channel: self.channels_of_out(channels).start,
             };
             // SAFETY: by the caller.
             unsafe { float_product(self.isa, product) };

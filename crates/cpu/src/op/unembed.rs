@@ -2,7 +2,7 @@
 
 use dewdrop_backend::Register;
 
-use super::linear::{self, Multiply};
+use super::linear::{self, Channels, Multiply};
 use crate::body::glu::Softcap;
 use crate::body::target::End;
 use crate::disjoint::Disjoint;
@@ -28,33 +28,18 @@ impl Pass {
         }
         let mut all = std::mem::take(&mut self.logits);
         let logits = &mut all[self.n_wanted_before * n_vocab..][..n_rows * n_vocab];
-        if n_rows == 1 || n_out == n_vocab {
-            self.multiply_head(matrix, &x, softcap, &mut logits[first..][..n_rows * n_out]);
-        } else {
-            let mut part = vec![0.0; n_rows * n_out];
-            self.multiply_head(matrix, &x, softcap, &mut part);
-            for (row, part) in logits.chunks_exact_mut(n_vocab).zip(part.chunks_exact(n_out)) {
-                row[first..first + n_out].copy_from_slice(part);
+        let (kind, mut rounded) = (Kind::of(matrix.block_type, self.arithmetic), Rounded::default());
+        rounded.prepare(&kind, self.isa, &mut self.pool, &x, width);
+        let (rows, end) = (rounded.rows(&kind, &x), End { bias: None, old: None });
+        let (out, channels) = (Disjoint::new(logits), Channels { first, of: n_vocab });
+        let product = Multiply { isa: self.isa, matrix, rows, end, out, channels };
+        linear::run(&mut self.pool, &self.scratch, &[product]);
+        if let Some(cap) = softcap {
+            for row in logits.chunks_exact_mut(n_vocab) {
+                self.cap(cap, &mut row[first..][..n_out]);
             }
         }
         self.logits = all;
-    }
-
-    /// `out = matrix x`, capped; `x`: `[n_rows, width]`, `out`: `[n_rows, n_out]`.
-    fn multiply_head(&mut self, matrix: &Matrix, x: &[f32], softcap: Option<f32>, out: &mut [f32]) {
-        let (kind, mut rounded) = (Kind::of(matrix.block_type, self.arithmetic), Rounded::default());
-        rounded.prepare(&kind, self.isa, &mut self.pool, x, matrix.n_in);
-        let rows = rounded.rows(&kind, x);
-        let end = End { bias: None, old: None };
-        let target = Disjoint::new(out);
-        linear::run(
-            &mut self.pool,
-            &self.scratch,
-            &[Multiply { isa: self.isa, matrix, rows, end, out: target }],
-        );
-        if let Some(cap) = softcap {
-            self.cap(cap, out);
-        }
     }
 
     fn cap(&mut self, cap: f32, logits: &mut [f32]) {

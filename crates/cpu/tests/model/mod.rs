@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use dewdrop_backend::{
-    Activation, Attention, Blocks, DeltaRule, HeadOrder, Op, Pairing, Program, Register, Rope, Section,
-    ShortConv, StateSpec, Weight, WeightSlot, WeightSpec,
+    Activation, Attention, Blocks, DeltaRule, HeadOrder, Op, Origin, Pairing, Program, Register, Rope,
+    Section, ShortConv, StateSpec, Weight, WeightPart, WeightSlot, WeightSpec,
 };
 use dewdrop_format::{BLOCK_TYPES, BlockType};
 use proptest::prelude::*;
@@ -90,6 +90,7 @@ pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
 }
 
 /// A program and weights for it.
+#[derive(Clone)]
 pub(crate) struct Model {
     pub(crate) shape: Shape,
     pub(crate) program: Arc<Program>,
@@ -106,6 +107,23 @@ impl Model {
         builder.short_conv();
         builder.exit();
         builder.finish()
+    }
+
+    /// The same in sections of at most so many bytes, where that can be.
+    pub(crate) fn cut(&self, most: u64) -> Self {
+        let cut = self.program.cut(most, |section, slot| self.weights[section][slot].blocks.len() as u64);
+        let part = |section: usize, part: &WeightPart| {
+            let mut weight = self.weights[section][part.slot].clone();
+            if let Some(channels) = &part.channels {
+                let channel = weight.blocks.len() / weight.n_out;
+                weight.blocks = weight.blocks.slice(channels.start * channel..channels.end * channel);
+                weight.n_out = channels.len();
+            }
+            weight
+        };
+        let of = |origin: &Origin| origin.weights.iter().map(|of| part(origin.section, of)).collect();
+        let weights = cut.origins.iter().map(of).collect();
+        Model { shape: self.shape.clone(), program: Arc::new(cut.program), weights }
     }
 }
 
@@ -198,14 +216,14 @@ impl Builder {
         let out = self.register(width);
         let weight = self.matrix(width, self.registers[usize::from(input.0)]);
         let bias = self.shape.bias.then(|| self.vector(width));
-        self.op(Op::Linear { input, weight, bias, out, add: false });
+        self.op(Op::Linear { input, weight, bias, out, first: 0, add: false });
         out
     }
 
     /// Adds a linear of `input` to the residual stream.
     fn add(&mut self, input: Register) {
         let weight = self.matrix(self.shape.width, self.registers[usize::from(input.0)]);
-        self.op(Op::Linear { input, weight, bias: None, out: RESIDUAL, add: true });
+        self.op(Op::Linear { input, weight, bias: None, out: RESIDUAL, first: 0, add: true });
     }
 
     fn norm(&mut self) {

@@ -178,7 +178,8 @@ fn matrix_bytes(block_type: BlockType) -> usize {
 /// An embedding, then products of it.
 fn program(n_matrices: usize) -> Program {
     let (input, out) = (Register(0), Register(1));
-    let product = |slot| Op::Linear { input, weight: WeightSlot(slot as u16), bias: None, out, add: false };
+    let product =
+        |slot| Op::Linear { input, weight: WeightSlot(slot as u16), bias: None, out, first: 0, add: false };
     let spec = |n_out| WeightSpec { role: "matrix".into(), n_out, n_in: WIDTH };
     let embedding = Section {
         name: "embedding".into(),

@@ -20,7 +20,7 @@ use self::demand::Demand;
 pub use self::speed::{KernelSpeed, Prediction, Speeds};
 pub use self::too_small::TooSmall;
 pub(crate) use self::weights::Weights;
-use self::weights::{SMALL, Units, section_bytes};
+use self::weights::{FEWEST_SLOTS, N_SLOTS, SMALL, Units, section_bytes};
 use crate::options::CHUNK;
 use crate::{Model, Options};
 
@@ -152,12 +152,14 @@ impl<'a> Planner<'a> {
         let small = Units::new(program, &self.sources, SMALL);
         let with = |chunk: usize| {
             let is_small = chunk <= WIDE.max(least) || usual.activations(chunk) <= room / ACTIVATION_SHARE;
-            let weights = || usual.streamed(room, chunk).or_else(|| small.streamed(room, chunk));
-            is_small.then(weights).flatten().map(|weights| (chunk, weights))
+            let of = |units: &Units| units.streamed(room, chunk, N_SLOTS);
+            is_small.then(|| of(&usual).or_else(|| of(&small))).flatten().map(|weights| (chunk, weights))
         };
         let chunks = [most].into_iter().filter(|most| *most <= CHUNKS[0]);
         let chunks = chunks.chain(CHUNKS.into_iter().filter(|chunk| *chunk < most));
-        chunks.filter(|chunk| *chunk > least).chain([least]).find_map(with)
+        let found = chunks.filter(|chunk| *chunk > least).chain([least]).find_map(with);
+        let narrow = |n_slots| small.streamed(room, least, n_slots).map(|weights| (least, weights));
+        found.or_else(|| (FEWEST_SLOTS..N_SLOTS).rev().find_map(narrow))
     }
 
     /// Rows of the largest pass that there may be: all positions of all sessions.

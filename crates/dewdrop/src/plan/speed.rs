@@ -80,11 +80,8 @@ impl Plan {
             let is_resident = *place == dewdrop_store::Place::Pinned;
             for op in &section.ops {
                 // The head is for the row that wants logits.
-                let (slot, n_rows) = match op {
-                    Op::Linear { weight, .. } => (weight, n_rows),
-                    Op::Unembed { weight, .. } => (weight, 1),
-                    _ => continue,
-                };
+                let Some(slot) = op.matrix() else { continue };
+                let n_rows = if matches!(op, Op::Unembed { .. }) { 1 } else { n_rows };
                 let info = &sources[usize::from(slot.0)].info;
                 let Some(speed) = speeds.kernels.get(info.block_type.block().name) else { continue };
                 let once = info.len as f64 / if is_resident { speed.resident } else { speed.streamed };

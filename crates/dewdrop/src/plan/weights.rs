@@ -8,13 +8,15 @@ use dewdrop_format::BlockType;
 use dewdrop_store::system::page_bytes;
 use dewdrop_store::{Place, Placement, WeightSource, pinned_len, staging_len};
 
-/// The staging slots of a plan: one in use, and two that fill meanwhile.
-const N_SLOTS: usize = 3;
+/// The staging slots of a plan: one in use, and others that fill meanwhile. Some disks tell of reads only when they have done
+/// all that they were given: then there should be more to give them as soon as the first of many slots has been used.
+pub(crate) const N_SLOTS: usize = 8;
 /// Where memory is shortest.
-const FEWEST_SLOTS: usize = 2;
-/// Sections are cut to about this many bytes: long enough for the disk's full speed, short enough that slots take little.
-const LARGE: u64 = 16 << 20;
-/// Where memory is short, to about this many: less would be more work than reading.
+pub(crate) const FEWEST_SLOTS: usize = 2;
+/// Sections are cut to at most this many bytes: less costs prompts more than it gains, since each section rounds its inputs
+/// anew.
+const LARGE: u64 = 6 << 20;
+/// Where memory is short, to this many: less would be more work than reading.
 pub(crate) const SMALL: u64 = 1 << 20;
 /// Slots take about this share of the room.
 const STAGING_SHARE: u64 = 4;
@@ -74,8 +76,8 @@ impl Units {
     pub(crate) fn new(program: &Program, sources: &[Vec<WeightSource>], most: u64) -> Self {
         let cut = program.cut(most, |section, slot| sources[section][slot].info.len);
         let source = |origin: &Origin| -> Vec<WeightSource> {
-            let whole = origin.slots.iter().map(|&slot| sources[origin.section][slot].clone());
-            whole.map(|source| part(source, origin.channels.clone())).collect()
+            let of = &sources[origin.section];
+            origin.weights.iter().map(|part| part_of(of[part.slot].clone(), part.channels.clone())).collect()
         };
         let sources: Vec<Vec<WeightSource>> = cut.origins.iter().map(source).collect();
         let sizes =
@@ -93,11 +95,6 @@ impl Units {
         [true, false].into_iter().map(with).find(|weights| weights.len() <= room)
     }
 
-    /// As much as there is room for in memory, the rest through slots; none if there is no room for those.
-    pub(crate) fn streamed(&self, room: u64, n_rows: usize) -> Option<Weights> {
-        [N_SLOTS, FEWEST_SLOTS].into_iter().find_map(|n_slots| self.with_slots(room, n_rows, n_slots))
-    }
-
     /// What takes the least memory.
     pub(crate) fn least(&self, n_rows: usize) -> Weights {
         self.weights(self.first_places(), FEWEST_SLOTS, n_rows)
@@ -110,7 +107,8 @@ impl Units {
         activation_bytes(&self.cut.program, n_rows, self.sources.iter().flatten().any(is_bfloat16_matrix))
     }
 
-    fn with_slots(&self, room: u64, n_rows: usize, n_slots: usize) -> Option<Weights> {
+    /// As much as there is room for in memory, the rest through slots; none if there is no room for those.
+    pub(crate) fn streamed(&self, room: u64, n_rows: usize, n_slots: usize) -> Option<Weights> {
         let mut places = self.first_places();
         let least = self.weights(places.clone(), n_slots, n_rows).len();
         let moving = self.sizes.iter().map(|size| size.moving).max().unwrap_or(0);
@@ -203,7 +201,7 @@ pub(super) fn is_matrix(source: &WeightSource) -> bool {
 }
 
 /// Some channels of a weight: a stretch of its tensor.
-fn part(mut source: WeightSource, channels: Option<Range<usize>>) -> WeightSource {
+fn part_of(mut source: WeightSource, channels: Option<Range<usize>>) -> WeightSource {
     if let Some(channels) = channels {
         let channel = source.info.block_type.bytes_for(source.shape[1]) as u64;
         source.info.offset += channels.start as u64 * channel;
