@@ -25,4 +25,4 @@ pub use checkpoint::{Checkpoint, CheckpointKind};
 pub use checksums::{Checksums, Damage, Progress, sidecar_path};
 pub use error::StoreError;
 pub use store::{LayerWeights, Replacement, Residency, Store, WeightSource};
-pub use stream::{Place, Placement, Statistics, pinned_len, read_bandwidth, staging_len};
+pub use stream::{IN_FLIGHT, Place, Placement, Statistics, pinned_len, read_bandwidth, staging_len};

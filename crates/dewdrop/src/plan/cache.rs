@@ -33,8 +33,9 @@ impl Speeds {
     pub fn known(prepared: &Prepared) -> Option<Speeds> {
         let all: Value = serde_json::from_slice(&fs::read(path()?).ok()?).ok()?;
         let kernels = &all["kernels"][kernel_key(prepared)];
-        let disk = all["disks"][disk_key(prepared)].as_f64().filter(|disk| *disk > 0.0)?;
-        let mut speeds = Speeds { disk, ..Speeds::default() };
+        let disk = &all["disks"][disk_key(prepared)];
+        let (disk, busy_disk) = (number(disk, "alone")?, number(disk, "busy")?);
+        let mut speeds = Speeds { disk, busy_disk, ..Speeds::default() };
         for block_type in prepared.model().matrix_types() {
             let name = block_type.block().name;
             speeds.kernels.insert(name.into(), kernel(&kernels[name])?);
@@ -47,7 +48,8 @@ impl Speeds {
         let Some(path) = path() else { return Ok(()) };
         let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let mut all: Map<String, Value> = known.unwrap_or_default();
-        object(&mut all, "disks").insert(disk_key(prepared), json!(self.disk));
+        let disk = json!({ "alone": self.disk, "busy": self.busy_disk });
+        object(&mut all, "disks").insert(disk_key(prepared), disk);
         let kernels = object(object(&mut all, "kernels"), &kernel_key(prepared));
         for (name, KernelSpeed { streamed, resident, products }) in &self.kernels {
             let speed = json!({ "streamed": streamed, "resident": resident, "products": products });
@@ -71,12 +73,15 @@ fn object<'a>(map: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String,
 }
 
 fn kernel(value: &Value) -> Option<KernelSpeed> {
-    let number = |key: &str| value[key].as_f64().filter(|number| *number > 0.0);
     Some(KernelSpeed {
-        streamed: number("streamed")?,
-        resident: number("resident")?,
-        products: number("products")?,
+        streamed: number(value, "streamed")?,
+        resident: number(value, "resident")?,
+        products: number(value, "products")?,
     })
+}
+
+fn number(value: &Value, key: &str) -> Option<f64> {
+    value[key].as_f64().filter(|number| *number > 0.0)
 }
 
 /// `speeds.json` in the user's cache folder.

@@ -43,35 +43,36 @@ impl Speeds {
     /// # Errors
     /// If the files cannot be read.
     pub fn measure(prepared: &Prepared) -> Result<Speeds, Error> {
+        let (options, checkpoint) = (prepared.options(), prepared.checkpoint());
         // Disks that others use as well are now faster, now slower: they are asked before, between and after all else.
-        let disk = || read_bandwidth(prepared.checkpoint(), DISK_BYTES);
-        let (mut kernels, mut disks) = (BTreeMap::new(), vec![disk()?]);
+        let disk = || read_bandwidth(checkpoint, DISK_BYTES);
+        let (mut kernels, mut disks, mut busy_disks) = (BTreeMap::new(), vec![disk()?], Vec::new());
         for block_type in prepared.model().matrix_types() {
-            let speed = kernel(block_type, prepared.options(), prepared.checkpoint())?;
+            // One after another, so that each has its memory for itself.
+            let streamed = streamed(block_type, options, checkpoint)?;
+            let (resident, busy_disk) = resident(block_type, options, checkpoint)?;
+            let products = products(block_type, options)?;
+            let speed = KernelSpeed { streamed, resident, products };
             kernels.insert(block_type.block().name.to_owned(), speed);
+            busy_disks.push(busy_disk);
             disks.push(disk()?);
         }
-        // All read the same bytes.
-        let seconds_per_byte = disks.iter().map(|disk| disk.recip()).sum::<f64>() / disks.len() as f64;
-        Ok(Speeds { disk: seconds_per_byte.recip(), kernels })
+        Ok(Speeds { disk: mean(&disks), busy_disk: mean(&busy_disks), kernels })
     }
 }
 
-/// One after another, so that each has its memory for itself.
-fn kernel(
+/// The speed of all bytes, if each speed is of as many; zero of none.
+fn mean(speeds: &[f64]) -> f64 {
+    let seconds_per_byte = speeds.iter().map(|speed| speed.recip()).sum::<f64>() / speeds.len() as f64;
+    if speeds.is_empty() { 0.0 } else { seconds_per_byte.recip() }
+}
+
+/// Bytes per second of weights that stay, and of direct reads meanwhile.
+fn resident(
     block_type: BlockType,
     options: &Options,
     checkpoint: &Arc<Checkpoint>,
-) -> Result<KernelSpeed, Error> {
-    Ok(KernelSpeed {
-        streamed: streamed(block_type, options, checkpoint)?,
-        resident: resident(block_type, options)?,
-        products: products(block_type, options)?,
-    })
-}
-
-/// Bytes per second of weights that stay.
-fn resident(block_type: BlockType, options: &Options) -> Result<f64, Error> {
+) -> Result<(f64, f64), Error> {
     let n_matrices = BYTES / matrix_bytes(block_type);
     let mut one = Products::new(block_type, n_matrices, n_matrices, options)?;
     let matrices = one.load(0)?;
@@ -79,7 +80,14 @@ fn resident(block_type: BlockType, options: &Options) -> Result<f64, Error> {
     one.seconds(matrices, 1)?;
     one.seconds(matrices, 1)?;
     let seconds = one.median(N_TRIES, |one, _| one.seconds(matrices, 1))?;
-    Ok((n_matrices * matrix_bytes(block_type)) as f64 / seconds)
+    let busy_disk = thread::scope(|scope| -> Result<f64, Error> {
+        let reading = scope.spawn(|| read_bandwidth(checkpoint, DISK_BYTES));
+        while !reading.is_finished() {
+            one.seconds(matrices, 1)?;
+        }
+        Ok(reading.join().expect("reads do not panic")?)
+    })?;
+    Ok(((n_matrices * matrix_bytes(block_type)) as f64 / seconds, busy_disk))
 }
 
 /// Products per second of many rows.

@@ -144,22 +144,26 @@ impl<'a> Planner<'a> {
         chunks.into_iter().find_map(|chunk| Some((chunk, units.resident(room, chunk)?)))
     }
 
-    /// Rows of a pass, and the weights where some are read in each.
+    /// Rows of a pass, and the weights where some are read in each. Wide passes come before long sections, which come before
+    /// many slots.
     fn streamed(&self, context: usize, room: u64) -> Option<(usize, Weights)> {
-        let program = &self.question.model.program;
         let (least, most) = (self.least_chunk(context), self.most_rows(context));
-        let usual = Units::new(program, &self.sources, section_bytes(room));
-        let small = Units::new(program, &self.sources, SMALL);
+        let lens = std::iter::successors(Some(section_bytes(room)), |len| {
+            (*len > SMALL).then(|| SMALL.max(len / 2))
+        });
+        let units = lens.map(|len| Units::new(&self.question.model.program, &self.sources, len));
+        let units: Vec<Units> = units.collect();
+        let (longest, shortest) = (&units[0], &units[units.len() - 1]);
         let with = |chunk: usize| {
-            let is_small = chunk <= WIDE.max(least) || usual.activations(chunk) <= room / ACTIVATION_SHARE;
-            let of = |units: &Units| units.streamed(room, chunk, N_SLOTS);
-            is_small.then(|| of(&usual).or_else(|| of(&small))).flatten().map(|weights| (chunk, weights))
+            let is_small = chunk <= WIDE.max(least) || longest.activations(chunk) <= room / ACTIVATION_SHARE;
+            let of = |units: &Units| N_SLOTS.into_iter().find_map(|n| units.streamed(room, chunk, n));
+            is_small.then(|| units.iter().find_map(of)).flatten().map(|weights| (chunk, weights))
         };
         let chunks = [most].into_iter().filter(|most| *most <= CHUNKS[0]);
         let chunks = chunks.chain(CHUNKS.into_iter().filter(|chunk| *chunk < most));
         let found = chunks.filter(|chunk| *chunk > least).chain([least]).find_map(with);
-        let narrow = |n_slots| small.streamed(room, least, n_slots).map(|weights| (least, weights));
-        found.or_else(|| (FEWEST_SLOTS..N_SLOTS).rev().find_map(narrow))
+        let narrow = || shortest.streamed(room, least, FEWEST_SLOTS).map(|weights| (least, weights));
+        found.or_else(narrow)
     }
 
     /// Rows of the largest pass that there may be: all positions of all sessions.

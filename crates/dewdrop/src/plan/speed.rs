@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dewdrop_backend::Op;
+use dewdrop_store::IN_FLIGHT;
 
 use super::Plan;
 
@@ -11,6 +12,8 @@ use super::Plan;
 pub struct Speeds {
     /// Bytes per second of direct reads.
     pub disk: f64,
+    /// The same while all threads multiply one row, which takes from memory what reads bring.
+    pub busy_disk: f64,
     /// By the name of the weights' type.
     pub kernels: BTreeMap<String, KernelSpeed>,
 }
@@ -31,8 +34,10 @@ pub struct KernelSpeed {
 pub struct Prediction {
     /// Seconds that one token computes.
     pub compute: f64,
-    /// Seconds that its weights take to arrive.
+    /// Seconds that its weights take to arrive, if nobody computes.
     pub read: f64,
+    /// Seconds that they take longer because somebody does.
+    pub slowed: f64,
     /// Seconds that it waits for its row of the embedding table, which comes after what is under way.
     pub row: f64,
     /// Seconds that weights which stay take to arrive, once.
@@ -46,11 +51,12 @@ impl Prediction {
     pub fn new(plan: &Plan, speeds: &Speeds, n_prompt: usize) -> Self {
         let read = plan.streamed as f64 / speeds.disk;
         let compute = plan.compute(speeds, 1);
+        let slowed = read.min(compute) * (1.0 - speeds.busy_disk / speeds.disk).max(0.0);
         let row = plan.under_way_before_rows() as f64 / speeds.disk;
         let chunks = (0..n_prompt).step_by(plan.chunk).map(|start| plan.chunk.min(n_prompt - start));
         let load = plan.resident as f64 / speeds.disk;
         let prompt = chunks.map(|n_rows| (row + plan.compute(speeds, n_rows)).max(read)).sum();
-        Prediction { compute, read, row, load, prompt }
+        Prediction { compute, read, slowed, row, load, prompt }
     }
 
     /// Seconds from the start to the first token after the prompt.
@@ -60,15 +66,17 @@ impl Prediction {
 
     /// Tokens per second once the prompt is read.
     pub fn tokens_per_second(&self) -> f64 {
-        1.0 / (self.row + self.compute).max(self.read)
+        1.0 / (self.row + self.compute).max(self.read + self.slowed)
     }
 }
 
 impl Plan {
-    /// Bytes that are read before a pass's rows of the embedding table: all slots fill meanwhile but the one in use.
+    /// Bytes that are read before a pass's rows of the embedding table: all slots fill meanwhile but the one in use, of which
+    /// the disk has only so much at a time.
     fn under_way_before_rows(&self) -> u64 {
         let (n_slots, slot_bytes) = self.slots;
-        if self.weights.rows == 0 { 0 } else { n_slots.saturating_sub(1) as u64 * slot_bytes }
+        let filling = n_slots.saturating_sub(1) as u64 * slot_bytes;
+        if self.weights.rows == 0 { 0 } else { filling.min(IN_FLIGHT as u64) }
     }
 
     /// Seconds that a pass over `n_rows` computes.

@@ -8,9 +8,10 @@ use dewdrop_format::BlockType;
 use dewdrop_store::system::page_bytes;
 use dewdrop_store::{Place, Placement, WeightSource, pinned_len, staging_len};
 
-/// The staging slots of a plan: one in use, and others that fill meanwhile. Some disks tell of reads only when they have done
-/// all that they were given: then there should be more to give them as soon as the first of many slots has been used.
-pub(crate) const N_SLOTS: usize = 8;
+/// The staging slots of a plan: one in use, and others that fill meanwhile; fewer where there is no room for more. Some disks
+/// tell of reads only when they have done all that they were given: then there should be more to give them as soon as the
+/// first of many slots has been used.
+pub(crate) const N_SLOTS: [usize; 2] = [8, 4];
 /// Where memory is shortest.
 pub(crate) const FEWEST_SLOTS: usize = 2;
 /// Sections are cut to at most this many bytes: less costs prompts more than it gains, since each section rounds its inputs
@@ -23,7 +24,7 @@ const STAGING_SHARE: u64 = 4;
 
 /// To how many bytes sections are cut where there is so much room for weights and activations.
 pub(crate) fn section_bytes(room: u64) -> u64 {
-    (room / STAGING_SHARE / N_SLOTS as u64).clamp(SMALL, LARGE)
+    (room / STAGING_SHARE / N_SLOTS[0] as u64).clamp(SMALL, LARGE)
 }
 
 /// How the weights live, and what that and a pass over them take.

@@ -36,6 +36,7 @@ use crate::{Checkpoint, StoreError, WeightSource};
 pub use self::bandwidth::read_bandwidth;
 use self::layout::Layout;
 pub use self::layout::{pinned_len, staging_len};
+pub use self::reader::IN_FLIGHT;
 pub(crate) use self::space::Space;
 
 /// Reads begin and end on multiples of this, in files and in memory: what direct reads ask for on common disks.

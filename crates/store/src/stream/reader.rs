@@ -7,6 +7,10 @@ use super::file::ReadFile;
 use super::region::Part;
 use super::threads::Threads;
 
+/// Bytes of reads that are handed to the system at once, about: what keeps a disk busy while a section computes, though it
+/// finishes several at the same time. More would only stand before an urgent one.
+pub const IN_FLIGHT: usize = 32 << 20;
+
 /// A read of whole pages into memory.
 #[derive(Debug)]
 pub(crate) struct Request {

@@ -8,14 +8,11 @@ use std::sync::Arc;
 use io_uring::{IoUring, Probe, opcode, squeue, types};
 
 use super::file::ReadFile;
-use super::reader::{Completion, Reader, Request};
+use super::reader::{Completion, IN_FLIGHT, Reader, Request};
 use super::region::{HUGE_PAGE, Part};
 
 /// Reads handed to the kernel at once.
 const DEPTH: u32 = 64;
-/// Bytes of them, about: what keeps a disk busy while a section computes, though it finishes several at the same time. More
-/// would only stand before an urgent one.
-const IN_FLIGHT: usize = 32 << 20;
 
 /// A ring, for files that all take direct reads.
 pub(crate) struct Ring {

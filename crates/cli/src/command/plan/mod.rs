@@ -153,11 +153,12 @@ impl Outlook {
             let (n, bytes) = plan.slots;
             writeln!(
                 out,
-                "each pass reads {} through {n} slots of {}: {:.3} s at {}/s; computing takes {:.3} s",
+                "each pass reads {} through {n} slots of {}: {:.3} s at {}/s, {}/s beside computing, which takes {:.3} s",
                 units::bytes(plan.streamed),
                 units::bytes(bytes),
                 prediction.read,
                 units::bytes(self.speeds.disk as u64),
+                units::bytes(self.speeds.busy_disk as u64),
                 prediction.compute,
             )?;
         }
@@ -188,8 +189,9 @@ impl Outlook {
             "staging_slots": plan.slots.0,
             "staging_slot_bytes": plan.slots.1,
             "disk_bytes_per_second": self.speeds.disk,
+            "busy_disk_bytes_per_second": self.speeds.busy_disk,
             "compute_seconds_per_token": prediction.compute,
-            "read_seconds_per_token": prediction.read,
+            "read_seconds_per_token": prediction.read + prediction.slowed,
             "row_seconds_per_token": prediction.row,
             "tokens_per_second": prediction.tokens_per_second(),
             "prompt_tokens": self.n_prompt,
