@@ -1,8 +1,9 @@
 //! A program in smaller sections, for those who cannot have a whole layer's weights at once.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::{Op, Program, Section, WeightSlot, WeightSpec};
+use crate::{Op, Program, Register, Section, WeightSlot, WeightSpec};
 
 /// Channels of a slice are a multiple of this: enough for the tiles of any kernel.
 const SLICE: usize = 64;
@@ -38,14 +39,16 @@ impl Program {
     /// Cuts sections, so that the weights of each have `most` bytes at most where they can: between operations, and
     /// matrices that are larger than that by their channels. `bytes`: of a weight, by section and slot.
     pub fn cut(&self, most: u64, bytes: impl Fn(usize, usize) -> u64) -> Cut {
-        let mut pieces = Vec::new();
+        let (mut pieces, carried) = (Vec::new(), self.carried());
         for (index, section) in self.sections.iter().enumerate() {
             let first = pieces.len();
-            for op in section.ops.iter().flat_map(|op| slices(op, section, most, |slot| bytes(index, slot))) {
-                let bytes = |part: &WeightPart| part.bytes(&section.weights, |slot| bytes(index, slot));
-                match pieces[first..].last_mut().filter(|piece: &&mut Piece| piece.takes(&op, most, bytes)) {
-                    Some(piece) => piece.add(op, section),
-                    None => pieces.push(Piece::new(index, op, section)),
+            let bytes = |slot| bytes(index, slot);
+            for slice in slices(section, &carried[index], most, bytes) {
+                let bytes = |part: &WeightPart| part.bytes(&section.weights, bytes);
+                let last = pieces[first..].last_mut();
+                match last.filter(|piece: &&mut Piece| piece.takes(&slice, most, bytes)) {
+                    Some(piece) => piece.add(slice, section),
+                    None => pieces.push(Piece::new(index, slice, section)),
                 }
             }
             name_parts(&mut pieces[first..]);
@@ -63,40 +66,97 @@ impl WeightPart {
     }
 }
 
-/// An operation, or the channels of it that some of its matrix's channels yield.
+/// Operations that stay together, of whose matrices some channels may be enough.
 struct Slice {
-    op: Op,
+    ops: Vec<Op>,
     channels: Option<Range<usize>>,
 }
 
 impl Slice {
-    /// The weights that it needs, in the order of its slots.
+    /// The weights that it needs, in the order of its operations' slots.
     fn weights(&self) -> Vec<WeightPart> {
-        let matrix = self.op.matrix();
+        self.ops.iter().flat_map(|op| self.weights_of(op)).collect()
+    }
+
+    fn weights_of(&self, op: &Op) -> Vec<WeightPart> {
+        let matrix = op.matrix();
         let part = |slot: &mut WeightSlot| {
             let channels = self.channels.clone().filter(|_| matrix == Some(*slot));
             WeightPart { slot: usize::from(slot.0), channels }
         };
-        self.op.clone().slots_mut().into_iter().map(part).collect()
+        op.clone().slots_mut().into_iter().map(part).collect()
     }
 }
 
-/// An operation, in slices if it multiplies with a matrix of more than `most` bytes.
-fn slices(op: &Op, of: &Section, most: u64, bytes: impl Fn(usize) -> u64) -> Vec<Slice> {
-    let matrix = op.matrix().map(|slot| usize::from(slot.0)).filter(|&slot| bytes(slot) > most);
+/// A section's operations in order, in slices where their matrices have more than `most` bytes.
+fn slices(
+    section: &Section,
+    carried: &BTreeSet<Register>,
+    most: u64,
+    bytes: impl Fn(usize) -> u64,
+) -> Vec<Slice> {
+    let (mut slices, mut rest) = (Vec::new(), &section.ops[..]);
+    let ranges = |ops: &[Op]| ranges(ops, section, most, &bytes);
+    while let [op, others @ ..] = rest {
+        // A slice of gates meets its values at once: neither waits for all of them.
+        if let [gate, up, glu, others @ ..] = rest
+            && is_gated([gate, up, glu], section, carried)
+            && let Some(ranges) = ranges(&rest[..2])
+        {
+            slices.extend(ranges.into_iter().map(|channels| {
+                let ops = vec![gate.starting_at(0), up.starting_at(0), glu.of_channels(channels.clone())];
+                Slice { ops, channels: Some(channels) }
+            }));
+            rest = others;
+            continue;
+        }
+        let slice = |channels: Range<usize>| Slice {
+            ops: vec![op.starting_at(channels.start)],
+            channels: Some(channels),
+        };
+        match ranges(&rest[..1]) {
+            Some(ranges) => slices.extend(ranges.into_iter().map(slice)),
+            None => slices.push(Slice { ops: vec![op.clone()], channels: None }),
+        }
+        rest = others;
+    }
+    slices
+}
+
+/// Channels of slices of products side by side, if their matrices have more than `most` bytes and as many channels.
+fn ranges(ops: &[Op], of: &Section, most: u64, bytes: impl Fn(usize) -> u64) -> Option<Vec<Range<usize>>> {
+    let slots: Option<Vec<usize>> = ops.iter().map(|op| Some(usize::from(op.matrix()?.0))).collect();
+    let (slots, n_out) = (slots?, of.weights[usize::from(ops[0].matrix()?.0)].n_out);
+    let bytes: u64 = slots.iter().map(|&slot| bytes(slot)).sum();
     // Of its own input the first slice would write what the second reads.
-    let is_in_place = matches!(op, Op::Linear { input, out, .. } if input == out);
-    let can_be_cut = |slot: &usize| !is_in_place && of.weights[*slot].n_out > SLICE;
-    let Some(slot) = matrix.filter(can_be_cut) else {
-        return vec![Slice { op: op.clone(), channels: None }];
-    };
-    let n_out = of.weights[slot].n_out;
-    let channel = (bytes(slot) / n_out as u64).max(1);
+    let is_in_place = |op: &Op| matches!(op, Op::Linear { input, out, .. } if input == out);
+    let are_alike = slots.iter().all(|&slot| of.weights[slot].n_out == n_out);
+    if bytes <= most || n_out <= SLICE || !are_alike || ops.iter().any(is_in_place) {
+        return None;
+    }
+    let channel = (bytes / n_out as u64).max(1);
     let longest = usize::try_from(most / channel).unwrap_or(usize::MAX) / SLICE * SLICE;
     let n = n_out.div_ceil(longest.max(SLICE));
     let len = n_out.div_ceil(n).next_multiple_of(SLICE);
-    let slice = |first| Slice { op: op.starting_at(first), channels: Some(first..n_out.min(first + len)) };
-    (0..n_out).step_by(len).map(slice).collect()
+    Some((0..n_out).step_by(len).map(|first| first..n_out.min(first + len)).collect())
+}
+
+/// Whether two products are gates and what these let through, and nobody but the third operation reads them.
+fn is_gated([a, b, glu]: [&Op; 3], of: &Section, carried: &BTreeSet<Register>) -> bool {
+    let (
+        Op::Linear { input: x, out: a, bias: None, add: false, .. },
+        Op::Linear { input: y, out: b, bias: None, add: false, .. },
+        Op::Glu { gate, up, out, .. },
+    ) = (a, b, glu)
+    else {
+        return false;
+    };
+    let is_read_once = |register: &Register| {
+        let n_readers = of.ops.iter().filter(|op| op.inputs().contains(register)).count();
+        n_readers == 1 && !carried.contains(register)
+    };
+    let are_apart = a != b && ![x, y, out].into_iter().any(|other| other == a || other == b);
+    (a, b) == (gate, up) && are_apart && is_read_once(a) && is_read_once(b)
 }
 
 /// A part of a section in the making.
@@ -106,27 +166,29 @@ struct Piece {
 }
 
 impl Piece {
-    fn new(index: usize, op: Slice, of: &Section) -> Self {
+    fn new(index: usize, slice: Slice, of: &Section) -> Self {
         let section = Section { name: of.name.clone(), ops: Vec::new(), weights: Vec::new() };
         let mut piece = Piece { section, origin: Origin { section: index, weights: Vec::new() } };
-        piece.add(op, of);
+        piece.add(slice, of);
         piece
     }
 
-    /// Whether it stays within `most` bytes with one more operation, or as it is where that has no weights of its own.
-    fn takes(&self, op: &Slice, most: u64, bytes: impl Fn(&WeightPart) -> u64) -> bool {
+    /// Whether it stays within `most` bytes with one more slice, or as it is where that has no weights of its own.
+    fn takes(&self, slice: &Slice, most: u64, bytes: impl Fn(&WeightPart) -> u64) -> bool {
         let mut weights = self.origin.weights.clone();
-        weights.extend(op.weights().into_iter().filter(|part| !self.origin.weights.contains(part)));
+        weights.extend(slice.weights().into_iter().filter(|part| !self.origin.weights.contains(part)));
         weights.len() == self.origin.weights.len() || weights.iter().map(bytes).sum::<u64>() <= most
     }
 
-    fn add(&mut self, op: Slice, of: &Section) {
-        let weights = op.weights();
-        let mut op = op.op;
-        for (slot, part) in op.slots_mut().into_iter().zip(weights) {
-            *slot = self.slot(part, of);
+    fn add(&mut self, slice: Slice, of: &Section) {
+        for op in &slice.ops {
+            let mut op = op.clone();
+            let weights = slice.weights_of(&op);
+            for (slot, part) in op.slots_mut().into_iter().zip(weights) {
+                *slot = self.slot(part, of);
+            }
+            self.section.ops.push(op);
         }
-        self.section.ops.push(op);
     }
 
     /// The piece's slot for a weight of the whole section, or a part of one.
@@ -156,7 +218,6 @@ fn name_parts(pieces: &mut [Piece]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Register, WeightSpec};
 
     fn linear(weight: u16, bias: Option<u16>) -> Op {
         let (input, out) = (Register(0), Register(0));
@@ -209,6 +270,7 @@ mod tests {
             gate: Register(0),
             up: Register(0),
             out: Register(0),
+            channels: 0..1,
             activation: crate::Activation::Silu,
         };
         let cut = program(vec![linear(0, None), glu.clone(), linear(1, None)], &[9, 9]).cut(1, |_, _| 9);
@@ -247,6 +309,41 @@ mod tests {
             _ => panic!("{section:?}"),
         };
         assert_eq!((first_of(product), first_of(head)), (128, 256));
+    }
+
+    #[test]
+    fn gates_are_cut_with_what_they_let_through() {
+        let [x, gate, up, out] = [0, 1, 2, 3].map(Register);
+        let product = |slot, out| Op::Linear {
+            input: x,
+            weight: WeightSlot(slot),
+            bias: None,
+            out,
+            first: 0,
+            add: false,
+        };
+        let glu = |channels| Op::Glu { gate, up, out, channels, activation: crate::Activation::Silu };
+        let mut program = program(vec![product(0, gate), product(1, up), glu(0..300)], &[1000, 1000]);
+        program.registers = vec![1, 300, 300, 300];
+        program.sections[0].weights.iter_mut().for_each(|weight| weight.n_out = 300);
+        let cut = program.cut(900, |_, _| 1000);
+        let ops: Vec<&[Op]> = cut.program.sections.iter().map(|section| &section.ops[..]).collect();
+        let slice = |channels| [product(0, gate), product(1, up), glu(channels)];
+        assert_eq!(ops, [&slice(0..128)[..], &slice(128..256), &slice(256..300)]);
+        assert_eq!(cut.program.sections[2].weights[1].n_out, 44);
+        // Nothing but the stream and what is done waits for the next slice.
+        assert!(cut.program.carried()[0].is_subset(&[x, out].into()));
+        // Whoever reads the values otherwise needs all of them.
+        program.sections[0].ops.push(Op::Glu {
+            gate: up,
+            up,
+            out: gate,
+            channels: 0..300,
+            activation: crate::Activation::Silu,
+        });
+        let cut = program.cut(900, |_, _| 1000);
+        let has_glu = |section: &&Section| section.ops.iter().any(|op| matches!(op, Op::Glu { .. }));
+        assert_eq!(cut.program.sections.iter().filter(has_glu).count(), 1);
     }
 
     #[test]

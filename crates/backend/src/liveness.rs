@@ -46,7 +46,7 @@ mod tests {
     fn what_later_sections_read_is_carried() {
         let [stream, normed, gate, up] = [0, 1, 2, 3].map(Register);
         let norm = Op::Norm { input: stream, weight: None, eps: 0.0, out: normed, add: false };
-        let glu = Op::Glu { gate, up, out: gate, activation: Activation::Silu };
+        let glu = Op::Glu { gate, up, out: gate, channels: 0..1, activation: Activation::Silu };
         let sections = [
             vec![Op::Embed { table: WeightSlot(0), scale: 1.0, out: stream }],
             vec![norm, linear(1, 2, false)],

@@ -1,6 +1,7 @@
 //! The operations a layer is made of. They are semantic and few, so that each device can do each one its best way.
 
 use std::iter;
+use std::ops::Range;
 
 /// A buffer of floats per row of the batch; its width stands in [`Program::registers`](crate::Program).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,8 +63,8 @@ pub enum Op {
         state: u16,
         spec: ShortConv,
     },
-    /// `out = activation(gate) * up`.
-    Glu { gate: Register, up: Register, out: Register, activation: Activation },
+    /// `out = activation(gate) * up`: these channels of `out`, of as many of `gate` and `up`, from their first on.
+    Glu { gate: Register, up: Register, out: Register, channels: Range<usize>, activation: Activation },
     /// Logits of the rows that want them, from token `first` on as many as `weight` (`[n, width]`) has channels; with a
     /// cap c, `c * tanh(logit / c)`.
     Unembed { input: Register, weight: WeightSlot, first: usize, softcap: Option<f32> },
@@ -82,7 +83,9 @@ impl Op {
             Op::Attend { q, k, v, .. } => vec![q, k, v],
             Op::DeltaRule { qkv, z, beta, alpha, .. } => vec![qkv, z, beta, alpha],
             Op::ShortConv { bcx, .. } => vec![bcx],
-            Op::Glu { gate, up, .. } => vec![gate, up],
+            Op::Glu { gate, up, out, ref channels, .. } => {
+                [gate, up].into_iter().chain((channels.start > 0).then_some(out)).collect()
+            }
             Op::Unembed { input, .. } => vec![input],
         }
     }
@@ -115,6 +118,15 @@ impl Op {
         let mut op = self.clone();
         if let Op::Linear { first: of, .. } | Op::Unembed { first: of, .. } = &mut op {
             *of = first;
+        }
+        op
+    }
+
+    /// The same gates of these channels alone; other operations are what they are.
+    pub(crate) fn of_channels(&self, channels: Range<usize>) -> Op {
+        let mut op = self.clone();
+        if let Op::Glu { channels: of, .. } = &mut op {
+            *of = channels;
         }
         op
     }

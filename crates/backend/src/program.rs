@@ -35,10 +35,15 @@ pub struct Section {
 }
 
 impl Section {
-    /// The channels of its output that a product yields; none for other operations, which write all of theirs.
+    /// The channels of its output that an operation yields; none: always all.
     pub fn channels(&self, op: &Op) -> Option<Range<usize>> {
-        let Op::Linear { weight, first, .. } = op else { return None };
-        Some(*first..first + self.weights[usize::from(weight.0)].n_out)
+        match op {
+            Op::Linear { weight, first, .. } => {
+                Some(*first..first + self.weights[usize::from(weight.0)].n_out)
+            }
+            Op::Glu { channels, .. } => Some(channels.clone()),
+            _ => None,
+        }
     }
 }
 

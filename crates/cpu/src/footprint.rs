@@ -56,7 +56,12 @@ pub(crate) fn walk(
 fn written(section: &Section, op: &Op, registers: &Registers) -> Option<Part> {
     let register = op.output()?;
     let channels = section.channels(op).unwrap_or(0..registers.width(register));
-    Some(Part { register, channels, add: matches!(op, Op::Linear { add: true, .. }) })
+    let reads_old = match op {
+        Op::Linear { add, .. } => *add,
+        Op::Glu { gate, up, out, .. } => out == gate || out == up,
+        _ => true,
+    };
+    Some(Part { register, channels, reads_old })
 }
 
 /// Registers that matrices read, as int8 if they are quantized.
@@ -99,7 +104,10 @@ mod tests {
                 Op::Norm { input: stream, weight: None, eps: 0.0, out: normed, add: false },
                 linear(normed, gate, false),
             ],
-            vec![linear(normed, up, false), Op::Glu { gate, up, out: gate, activation: Activation::Silu }],
+            vec![
+                linear(normed, up, false),
+                Op::Glu { gate, up, out: gate, channels: 0..96, activation: Activation::Silu },
+            ],
             vec![linear(gate, stream, true)],
         ];
         let registers = vec![32, 32, 96, 96];

@@ -14,7 +14,7 @@ use crate::op::attend::{Heads, Inputs};
 use crate::op::delta_rule;
 use crate::op::linear::Linear;
 use crate::pool::Pool;
-use crate::registers::Registers;
+use crate::registers::{Part, Registers};
 use crate::scratch::Scratch;
 
 /// Rows that a section's operations take at a time. The registers that only one section uses are no longer than that,
@@ -199,7 +199,11 @@ impl Pass {
             Op::ShortConv { bcx, out, conv, bias, state, spec } => {
                 self.short_conv(spec, weights.vector(*conv), weights.optional(*bias), *bcx, *out, *state);
             }
-            Op::Glu { gate, up, out, activation } => self.glu(*gate, *up, *out, *activation),
+            Op::Glu { gate, up, out, channels, activation } => {
+                let reads_old = out == gate || out == up;
+                let part = Part { register: *out, channels: channels.clone(), reads_old };
+                self.glu(*gate, *up, &part, *activation);
+            }
             Op::Unembed { input, weight, first, softcap } => {
                 self.unembed(*input, weights.matrix(*weight), *first, *softcap);
             }

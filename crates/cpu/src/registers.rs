@@ -32,8 +32,8 @@ pub(crate) struct Registers {
 pub(crate) struct Part {
     pub(crate) register: Register,
     pub(crate) channels: Range<usize>,
-    /// Whether it adds to them.
-    pub(crate) add: bool,
+    /// Whether the old content may be read while these are written.
+    pub(crate) reads_old: bool,
 }
 
 impl Registers {
@@ -152,21 +152,20 @@ impl Registers {
         }
     }
 
-    /// A buffer to write a part to, at the part's place. The register's own, if others of its channels stay and no old content
-    /// is read.
+    /// A buffer to write a part to, at the part's place: the register's own where others of its channels stay.
     pub(crate) fn take_for(&mut self, part: &Part) -> Buffer {
         let own = &mut self.values[index(part.register)];
         let stays = part.channels.len() < self.widths[index(part.register)] && !own.is_empty();
-        if stays && !part.add { std::mem::take(own) } else { self.take_spare(part.register) }
+        if stays && !part.reads_old { std::mem::take(own) } else { self.take_spare(part.register) }
     }
 
     /// Makes what was written to such a buffer the register's content.
     pub(crate) fn put_part(&mut self, part: &Part, values: Buffer) {
-        let width = self.width(part.register);
-        if part.channels.len() == width || !part.add {
+        let (width, own) = (self.width(part.register), &mut self.values[index(part.register)]);
+        if part.channels.len() == width || !part.reads_old || own.is_empty() {
             return self.put(part.register, values);
         }
-        let rows = self.values[index(part.register)].chunks_exact_mut(width).zip(values.chunks_exact(width));
+        let rows = own.chunks_exact_mut(width).zip(values.chunks_exact(width));
         for (row, values) in rows.take(self.n_rows) {
             row[part.channels.clone()].copy_from_slice(&values[part.channels.clone()]);
         }

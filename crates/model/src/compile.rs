@@ -83,7 +83,7 @@ pub fn compile(model: &Descriptor) -> Program {
         let gate = c.linear("ffn_gate", width, bias, 0);
         let up = c.linear("ffn_up", width, bias, 1);
         let out = c.register(Purpose::Mixed, width);
-        c.op(Op::Glu { gate, up, out, activation });
+        c.op(Op::Glu { gate, up, out, channels: 0..width, activation });
         c.join("ffn_down", width, bias, post_norm("post_ffw_norm.weight"));
     }
 

@@ -125,7 +125,7 @@ impl Display for Line<'_> {
                 let (conv, bias) = (self.weight(*conv), self.and(*bias));
                 write!(f, "{} short_conv {} state{state} {conv}{bias}", becomes(*out, false), Reg(*bcx))
             }
-            Op::Glu { gate, up, out, activation } => {
+            Op::Glu { gate, up, out, activation, .. } => {
                 write!(f, "{} glu {}, {} {activation:?}", becomes(*out, false), Reg(*gate), Reg(*up))
             }
             Op::Unembed { input, weight, softcap, .. } => {

@@ -71,11 +71,12 @@ impl Pass {
                 let values = self.short_conv(op, weights);
                 self.registers.put(*out, values, false);
             }
-            Op::Glu { gate, up, out, activation } => {
+            Op::Glu { gate, up, out, channels, activation } => {
                 let values = self.each_row(|pass, i| {
-                    glu::glu(pass.registers.row(*gate, i), pass.registers.row(*up, i), *activation)
+                    let [gate, up] = [gate, up].map(|of| &pass.registers.row(*of, i)[..channels.len()]);
+                    glu::glu(gate, up, *activation)
                 });
-                self.registers.put(*out, values, false);
+                self.registers.put_channels(*out, channels.clone(), values, false);
             }
             Op::Unembed { .. } => self.unembed(op, weights),
         }

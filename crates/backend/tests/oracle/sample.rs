@@ -248,7 +248,7 @@ impl<'a> Builder<'a> {
         self.norm();
         self.project(96, GATE, false);
         self.project(96, UP, false);
-        self.op(Op::Glu { gate: GATE, up: UP, out: GATE, activation });
+        self.op(Op::Glu { gate: GATE, up: UP, out: GATE, channels: 0..96, activation });
         self.add(GATE, 96);
     }
 

@@ -80,7 +80,8 @@ impl Pass {
 impl Linear<'_> {
     /// What it writes.
     fn part(&self) -> Part {
-        Part { register: self.out, channels: self.first..self.first + self.matrix.n_out, add: self.add }
+        let channels = self.first..self.first + self.matrix.n_out;
+        Part { register: self.out, channels, reads_old: self.add }
     }
 }
 

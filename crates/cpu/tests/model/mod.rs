@@ -235,7 +235,7 @@ impl Builder {
         self.norm();
         let gate = self.linear(NORMED, 96);
         let up = self.linear(NORMED, 96);
-        self.op(Op::Glu { gate, up, out: gate, activation });
+        self.op(Op::Glu { gate, up, out: gate, channels: 0..96, activation });
         self.add(gate);
         // Sandwich norm without a weight.
         self.op(Op::Norm { input: NORMED, weight: None, eps: 1e-6, out: RESIDUAL, add: true });
