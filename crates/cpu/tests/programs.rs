@@ -4,7 +4,7 @@ mod model;
 
 use dewdrop_backend::oracle::Oracle;
 use dewdrop_backend::{
-    Arithmetic, Backend, KV_TYPES, KvType, KvTypes, LoadedId, Register, Row, Section, SequenceId,
+    Arithmetic, Backend, KV_TYPES, KvType, KvTypes, LoadedId, Op, Register, Row, Section, SequenceId,
 };
 use dewdrop_cpu::{Cpu, instruction_sets};
 use model::{Model, Shape};
@@ -117,23 +117,35 @@ proptest! {
 /// Sections cut between operations and within them: the logits of the whole.
 #[test]
 fn cut_sections_do_not_show() {
-    let last = |model: &Model, cuts: &[Cut]| {
-        let cpu = Cpu::new(model.program.clone(), Arithmetic::Quantized, KvType::F16, 2, None);
-        let mut run = Run::new(Box::new(cpu.expect("the fastest set")), model);
+    let logits = |backend: Box<dyn Backend>, model: &Model, cuts: &[Cut]| {
+        let mut run = Run::new(backend, model);
         cuts.iter().map(|cut| run.pass(model, cut).pop().expect("logits")).collect::<Vec<_>>()
     };
+    let cpu = |model: &Model| {
+        let cpu = Cpu::new(model.program.clone(), Arithmetic::Quantized, KvType::F16, 2, None);
+        Box::new(cpu.expect("the fastest set"))
+    };
+    let oracle =
+        |model: &Model| Box::new(Oracle::new(model.program.clone(), Arithmetic::Quantized, KvType::F16));
     // More rows than a section takes at a time, a few, and one.
     let cuts: [Cut; 3] =
         [(0..140).map(|i| (0, i % 70 == 69)).collect(), vec![(0, true), (1, true)], vec![(1, true)]];
     for types in 0..8 {
-        let model = Model::new(Shape { types, n_vocab: 200, ..Shape::default() });
+        // Gates are cut together with what they let through where these have no bias and the result is apart.
+        let is_gated = types % 2 == 1;
+        let shape = Shape { types, n_vocab: 200, bias: !is_gated, glu_apart: is_gated, ..Shape::default() };
+        let model = Model::new(shape);
         let cut = model.cut(8_000);
         let has_slices = |section: &Section| {
             section.ops.iter().any(|op| section.channels(op).is_some_and(|of| of.start > 0))
         };
         assert!(cut.program.sections.iter().filter(|section| has_slices(section)).count() > 10);
-        let whole = last(&model, &cuts);
-        assert_eq!(last(&cut, &cuts), whole, "{:?}", model.shape);
+        let is_gate = |op: &Op| matches!(op, Op::Glu { channels, .. } if channels.start > 0);
+        let n_gates = cut.program.sections.iter().flat_map(|section| &section.ops).filter(|op| is_gate(op));
+        assert_eq!(n_gates.count() > 0, is_gated);
+        let whole = logits(cpu(&model), &model, &cuts);
+        assert_eq!(logits(cpu(&cut), &cut, &cuts), whole, "{:?}", model.shape);
+        assert_eq!(logits(oracle(&cut), &cut, &cuts), whole, "{:?}", model.shape);
     }
 }
 
@@ -143,7 +155,7 @@ fn many_rows_are_taken_in_tiles() {
     let row = |i: usize| ((i / 50 + i % 2) % 3, i % 60 == 7);
     let cuts = [(0..300).map(row).collect(), vec![(0, true), (2, false)], (0..129).map(row).collect()];
     for types in [0, 5] {
-        let shape = Shape { types, n_vocab: 200, ..Shape::default() };
+        let shape = Shape { types, ..Shape::default() };
         compare(&Model::new(shape), Arithmetic::Quantized, KvType::F16.into(), &cuts, 2);
     }
 }

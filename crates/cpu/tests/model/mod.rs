@@ -31,6 +31,8 @@ pub(crate) struct Shape {
     pub(crate) tiled: bool,
     pub(crate) kernel: usize,
     pub(crate) bias: bool,
+    /// Whether gates are kept beside what they let through.
+    pub(crate) glu_apart: bool,
     pub(crate) softcap: Option<f32>,
     /// Added to indices of block types.
     pub(crate) types: usize,
@@ -55,6 +57,7 @@ impl Default for Shape {
             tiled: false,
             kernel: 4,
             bias: true,
+            glu_apart: false,
             softcap: Some(30.0),
             types: 0,
         }
@@ -85,6 +88,7 @@ pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
         gated: switches[2],
         tiled: switches[3],
         bias: switches[4],
+        glu_apart: false,
         softcap: switches[5].then_some(12.5),
     })
 }
@@ -235,8 +239,9 @@ impl Builder {
         self.norm();
         let gate = self.linear(NORMED, 96);
         let up = self.linear(NORMED, 96);
-        self.op(Op::Glu { gate, up, out: gate, channels: 0..96, activation });
-        self.add(gate);
+        let out = if self.shape.glu_apart { self.register(96) } else { gate };
+        self.op(Op::Glu { gate, up, out, channels: 0..96, activation });
+        self.add(out);
         // Sandwich norm without a weight.
         self.op(Op::Norm { input: NORMED, weight: None, eps: 1e-6, out: RESIDUAL, add: true });
     }
