@@ -71,26 +71,38 @@ pub enum Op {
 }
 
 impl Op {
-    /// Registers whose content it depends on.
-    pub fn inputs(&self) -> Vec<Register> {
+    /// Registers that it reads.
+    fn reads(&self) -> Vec<Register> {
         match *self {
             Op::Embed { .. } => Vec::new(),
-            Op::Norm { input, out, add, .. } => iter::once(input).chain(add.then_some(out)).collect(),
-            // Channels before `first` stay what they were.
-            Op::Linear { input, out, first, add, .. } => {
-                iter::once(input).chain((add || first > 0).then_some(out)).collect()
+            Op::Norm { input, out, add, .. } | Op::Linear { input, out, add, .. } => {
+                iter::once(input).chain(add.then_some(out)).collect()
             }
             Op::Attend { q, k, v, .. } => vec![q, k, v],
             Op::DeltaRule { qkv, z, beta, alpha, .. } => vec![qkv, z, beta, alpha],
             Op::ShortConv { bcx, .. } => vec![bcx],
-            Op::Glu { gate, up, out, ref channels, .. } => {
-                [gate, up].into_iter().chain((channels.start > 0).then_some(out)).collect()
-            }
+            Op::Glu { gate, up, .. } => vec![gate, up],
             Op::Unembed { input, .. } => vec![input],
         }
     }
 
-    /// The register that it writes; none: logits. What it does not write of that and does not [read](Op::inputs) is nothing
+    /// Whether it reads the register that it writes.
+    pub fn reads_output(&self) -> bool {
+        self.output().is_some_and(|out| self.reads().contains(&out))
+    }
+
+    /// Registers whose content the registers' content after it depends on.
+    pub fn inputs(&self) -> Vec<Register> {
+        // Channels of its output before those that it writes stay what they were.
+        let first = match *self {
+            Op::Linear { first, .. } => first,
+            Op::Glu { ref channels, .. } => channels.start,
+            _ => 0,
+        };
+        self.reads().into_iter().chain(self.output().filter(|_| first > 0)).collect()
+    }
+
+    /// The register that it writes; none: logits. What it does not write of that and does not [need](Op::inputs) is nothing
     /// that anyone needs.
     pub fn output(&self) -> Option<Register> {
         match *self {

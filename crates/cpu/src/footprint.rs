@@ -56,12 +56,7 @@ pub(crate) fn walk(
 fn written(section: &Section, op: &Op, registers: &Registers) -> Option<Part> {
     let register = op.output()?;
     let channels = section.channels(op).unwrap_or(0..registers.width(register));
-    let reads_old = match op {
-        Op::Linear { add, .. } => *add,
-        Op::Glu { gate, up, out, .. } => out == gate || out == up,
-        _ => true,
-    };
-    Some(Part { register, channels, reads_old })
+    Some(Part { register, channels, reads_old: op.reads_output() })
 }
 
 /// Registers that matrices read, as int8 if they are quantized.

@@ -161,15 +161,12 @@ impl Pass {
         let mut products = Vec::with_capacity(ops.len());
         let mut of = Register(0);
         for op in ops {
-            if let Op::Linear { input, weight, bias, out, first, add } = op {
-                of = *input;
-                products.push(Linear {
-                    matrix: weights.matrix(*weight),
-                    bias: weights.optional(*bias),
-                    out: *out,
-                    first: *first,
-                    add: *add,
-                });
+            if let &Op::Linear { input, weight, bias, out, first, add } = op {
+                of = input;
+                let (matrix, bias) = (weights.matrix(weight), weights.optional(bias));
+                let channels = first..first + matrix.n_out;
+                let out = Part { register: out, channels, reads_old: op.reads_output() };
+                products.push(Linear { matrix, bias, out, add });
             }
         }
         self.linear(of, &products);
@@ -200,9 +197,8 @@ impl Pass {
                 self.short_conv(spec, weights.vector(*conv), weights.optional(*bias), *bcx, *out, *state);
             }
             Op::Glu { gate, up, out, channels, activation } => {
-                let reads_old = out == gate || out == up;
-                let part = Part { register: *out, channels: channels.clone(), reads_old };
-                self.glu(*gate, *up, &part, *activation);
+                let out = Part { register: *out, channels: channels.clone(), reads_old: op.reads_output() };
+                self.glu(*gate, *up, &out, *activation);
             }
             Op::Unembed { input, weight, first, softcap } => {
                 self.unembed(*input, weights.matrix(*weight), *first, *softcap);

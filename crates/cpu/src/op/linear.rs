@@ -3,6 +3,7 @@
 //! A task owns some channels for all rows. Of a quantized matrix it unpacks some inputs of sixteen channels after another
 //! into a panel, which then serves every row: each weight is read and unpacked once per pass.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -39,9 +40,8 @@ const LEAST_BYTES: usize = 64 << 10;
 pub(crate) struct Linear<'a> {
     pub(crate) matrix: &'a Matrix,
     pub(crate) bias: Option<&'a [f32]>,
-    pub(crate) out: Register,
-    /// Which channel of `out` the matrix's first one is.
-    pub(crate) first: usize,
+    /// As many channels as the matrix has.
+    pub(crate) out: Part,
     /// Whether it is added to `out`.
     pub(crate) add: bool,
 }
@@ -49,50 +49,33 @@ pub(crate) struct Linear<'a> {
 impl Pass {
     /// `out = weight input + bias`, or that added to it, for all of `products`, side by side.
     pub(crate) fn linear(&mut self, input: Register, products: &[Linear<'_>]) {
-        let width = self.registers.width(input);
-        let alone = |i: usize| products[..i].iter().all(|other| other.out != products[i].out);
-        assert!((0..products.len()).all(alone), "two products side by side write one register");
+        let n_in = self.registers.width(input);
+        let outs: BTreeSet<_> = products.iter().map(|product| product.out.register).collect();
+        assert_eq!(outs.len(), products.len(), "two products side by side write one register");
         for product in products {
             let kind = Kind::of(product.matrix.block_type, self.arithmetic);
             self.registers.prepare(&kind, self.isa, &mut self.pool, input);
         }
-        let parts: Vec<Part> = products.iter().map(Linear::part).collect();
-        let mut outs: Vec<Buffer> = parts.iter().map(|part| self.registers.take_for(part)).collect();
+        let mut outs: Vec<Buffer> =
+            products.iter().map(|product| self.registers.take_for(&product.out)).collect();
         let mut multiplies = Vec::with_capacity(products.len());
         for (product, out) in products.iter().zip(&mut outs) {
-            let &Linear { matrix, bias, out: register, first, add } = product;
-            let channels = Channels { first, of: self.registers.width(register) };
-            assert!(
-                matrix.n_in == width && first + matrix.n_out <= channels.of,
-                "widths of a linear's registers"
-            );
+            let &Linear { matrix, bias, out: Part { register, ref channels, .. }, add } = product;
+            let width = self.registers.width(register);
+            assert!(matrix.n_in == n_in && channels.end <= width, "widths of a linear's registers");
             let rows = self.registers.rows(&Kind::of(matrix.block_type, self.arithmetic), input);
             let end = End { bias, old: add.then(|| self.registers.get(register)) };
-            multiplies.push(Multiply { isa: self.isa, matrix, rows, end, out: Disjoint::new(out), channels });
+            let (out, first) = (Disjoint::new(out), channels.start);
+            multiplies.push(Multiply { isa: self.isa, matrix, rows, end, out, width, first });
         }
         run(&mut self.pool, &self.scratch, &multiplies);
-        for (part, out) in parts.iter().zip(outs) {
-            self.registers.put_part(part, out);
+        for (product, out) in products.iter().zip(outs) {
+            self.registers.put_part(&product.out, out);
         }
     }
 }
 
-impl Linear<'_> {
-    /// What it writes.
-    fn part(&self) -> Part {
-        let channels = self.first..self.first + self.matrix.n_out;
-        Part { register: self.out, channels, reads_old: self.add }
-    }
-}
-
-/// Which channels a matrix yields: as many as it has from `first` on, of `of`.
-#[derive(Clone, Copy)]
-pub(crate) struct Channels {
-    pub(crate) first: usize,
-    pub(crate) of: usize,
-}
-
-/// `out = end(matrix x)`, some channels of `[n_rows, n]`.
+/// `out = end(matrix x)`, some channels of `[n_rows, width]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Multiply<'a> {
     pub(crate) isa: Isa,
@@ -100,7 +83,9 @@ pub(crate) struct Multiply<'a> {
     pub(crate) rows: Rows<'a>,
     pub(crate) end: End<'a>,
     pub(crate) out: Disjoint<'a, f32>,
-    pub(crate) channels: Channels,
+    pub(crate) width: usize,
+    /// Which channel of `out` the matrix's first one is.
+    pub(crate) first: usize,
 }
 
 /// Computes all products, as one job of the pool. `scratch`: one for each worker.
@@ -193,7 +178,7 @@ impl Multiply<'_> {
     fn target(&self, channels: &Range<usize>) -> Target<'_> {
         Target {
             out: self.out,
-            n_out: self.channels.of,
+            n_out: self.width,
             channel: self.channels_of_out(channels).start,
             n_channels: channels.len(),
             first: true,
@@ -320,7 +305,7 @@ impl Multiply<'_> {
         }
         let channels = self.channels_of_out(&channels);
         for row in 0..self.n_rows(x) {
-            let at = row * self.channels.of;
+            let at = row * self.width;
             // SAFETY: by the caller.
             let out = unsafe { self.out.part(at + channels.start..at + channels.end) };
             for (channel, out) in channels.clone().zip(out) {
@@ -336,7 +321,7 @@ impl Multiply<'_> {
 
     /// Where some of the matrix's channels stand in a row of `out`.
     fn channels_of_out(&self, channels: &Range<usize>) -> Range<usize> {
-        self.channels.first + channels.start..self.channels.first + channels.end
+        self.first + channels.start..self.first + channels.end
     }
 
     fn n_rows(&self, x: &[f32]) -> usize {
@@ -373,7 +358,7 @@ impl Multiply<'_> {
                 n_in,
                 first_input: first,
                 out: self.out,
-                n_out: self.channels.of,
+                n_out: self.width,
                 first_channel: self.channels_of_out(channels).start,
             };
             // SAFETY: by the caller.

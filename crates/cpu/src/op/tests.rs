@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use std::sync::Mutex;
 
-use super::linear::{Channels, Multiply, run};
+use super::linear::{Multiply, run};
 use crate::activations::Activations;
 use crate::body::glu::Glu;
 use crate::body::target::End;
@@ -62,8 +62,8 @@ fn product(
     let rows = rounded.rows(&kind, x);
     let scratch = scratch(threads);
     let mut out = vec![f32::NAN; x.len() / matrix.n_in * matrix.n_out];
-    let channels = Channels { first: 0, of: matrix.n_out };
-    let product = Multiply { isa, matrix, rows, end, out: Disjoint::new(&mut out), channels };
+    let (width, target) = (matrix.n_out, Disjoint::new(&mut out));
+    let product = Multiply { isa, matrix, rows, end, out: target, width, first: 0 };
     run(&mut pool, &scratch, &[product]);
     out
 }

@@ -2,7 +2,7 @@
 
 use dewdrop_backend::Register;
 
-use super::linear::{self, Channels, Multiply};
+use super::linear::{self, Multiply};
 use crate::body::glu::Softcap;
 use crate::body::target::End;
 use crate::disjoint::Disjoint;
@@ -31,8 +31,8 @@ impl Pass {
         let (kind, mut rounded) = (Kind::of(matrix.block_type, self.arithmetic), Rounded::default());
         rounded.prepare(&kind, self.isa, &mut self.pool, &x, width);
         let (rows, end) = (rounded.rows(&kind, &x), End { bias: None, old: None });
-        let (out, channels) = (Disjoint::new(logits), Channels { first, of: n_vocab });
-        let product = Multiply { isa: self.isa, matrix, rows, end, out, channels };
+        let out = Disjoint::new(logits);
+        let product = Multiply { isa: self.isa, matrix, rows, end, out, width: n_vocab, first };
         linear::run(&mut self.pool, &self.scratch, &[product]);
         if let Some(cap) = softcap {
             for row in logits.chunks_exact_mut(n_vocab) {
