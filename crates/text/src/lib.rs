@@ -1,8 +1,9 @@
 //! Tokenizers, incremental detokenizing, chat templates.
 //!
-//! A [`Tokenizer`] comes from the files of a Hugging Face folder or from GGUF metadata and is the same thing after:
-//! added tokens are cut out of the text (`added`), the rest is normalized and cut into words (the `tokenizers`
-//! library; `pre` knows the GGUF names), words become ids (the library's BPE, or merging by score in `score_merge`).
+//! A [`Tokenizer`] comes from the files of a Hugging Face folder or from GGUF metadata and is the same thing after: a long
+//! text is taken in stretches (`stretches`), added tokens are cut out of it (`added`), the rest is normalized and cut into
+//! words (the `tokenizers` library; `pre` knows the GGUF names), words become ids (the library's BPE, or merging by score
+//! in `score_merge`).
 //! A [`Detokenizer`] turns ids into text as they come. A [`ChatTemplate`] turns messages into the text of a prompt.
 //!
 //! Files are hostile until checked and end in a [`TextError`]; no input panics.
@@ -19,6 +20,7 @@ mod hugging_face;
 mod pre;
 mod score_merge;
 mod special;
+mod stretches;
 mod template;
 mod tokenizer;
 mod tokens;

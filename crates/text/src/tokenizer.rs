@@ -18,6 +18,7 @@ use crate::gguf::GgufVocabulary;
 use crate::hugging_face::HuggingFaceFiles;
 use crate::score_merge::ScoreMerge;
 use crate::special::{Frame, SpecialIds};
+use crate::stretches::stretches;
 use crate::vocabulary::{TokenKind, Vocabulary};
 use crate::{TextError, gguf as vocabulary_file, hugging_face};
 
@@ -106,7 +107,9 @@ impl Tokenizer {
         if options.add_special {
             ids.extend(&self.frame.before);
         }
-        self.encode_text(text, options.parse_special, &mut ids)?;
+        for stretch in stretches(self, text) {
+            self.encode_stretch(stretch, options.parse_special, &mut ids)?;
+        }
         if options.add_special {
             ids.extend(&self.frame.after);
         }
@@ -205,7 +208,12 @@ impl Tokenizer {
         &self.templates
     }
 
-    fn encode_text(&self, text: &str, parse_special: bool, ids: &mut Vec<u32>) -> Result<(), TextError> {
+    pub(crate) fn encode_stretch(
+        &self,
+        text: &str,
+        parse_special: bool,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TextError> {
         let mut pieces = PreTokenizedString::from(text);
         self.split(&mut pieces, parse_special).map_err(encode_error)?;
         pieces.tokenize(|piece| self.merge(piece.get())).map_err(encode_error)?;

@@ -102,6 +102,17 @@ fn long_runs_of_white_space_take_linear_time() {
     }
 }
 
+/// Longer than what is turned into tokens at a time.
+#[test]
+fn long_texts_have_the_librarys_ids() {
+    let nasty = support::nasty_texts().concat();
+    let text = nasty.repeat((300 << 10) / nasty.len());
+    for folder in folders() {
+        let ours = Tokenizer::from_folder(&folder).unwrap();
+        check(&text, &ours, &through_gguf(&ours), &library(&folder), &folder);
+    }
+}
+
 fn texts() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<String>(),

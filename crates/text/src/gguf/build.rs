@@ -24,7 +24,7 @@ use crate::vocabulary::{
 };
 
 /// Gemma 4 cuts text at line breaks and nowhere else.
-const LINES: &str = r"[^\n]+|\n+";
+pub(crate) const LINES: &str = r"[^\n]+|\n+";
 
 /// Builds the tokenizer.
 pub(crate) fn build(mut file: GgufVocabulary) -> Result<Tokenizer, TextError> {

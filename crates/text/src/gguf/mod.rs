@@ -6,7 +6,7 @@ mod build;
 mod describe;
 mod keys;
 
-pub(crate) use build::build;
+pub(crate) use build::{LINES, build};
 pub(crate) use describe::describe;
 
 use dewdrop_format::gguf::Strings;
