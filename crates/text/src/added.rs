@@ -9,8 +9,6 @@ use std::ops::Range;
 use tokenizers::tokenizer::normalizer;
 use tokenizers::{NormalizedString, Token};
 
-use crate::stretches::has_place;
-
 /// A token to find, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct Added {
@@ -51,12 +49,8 @@ impl Finder {
         finder
     }
 
-    /// Whether it finds the same in two texts as in both together where the first ends with a letter or digit and the second
-    /// begins with a space.
-    pub(crate) fn finds_the_same_before_spaces(&self) -> bool {
-        let looks_no_further =
-            |token: &Added| !token.single_word && !token.rstrip && !has_place(token.content.as_bytes());
-        self.tokens.iter().all(looks_no_further)
+    pub(crate) fn tokens(&self) -> &[Added] {
+        &self.tokens
     }
 
     /// Cuts text into pieces; those that are an added token carry it.

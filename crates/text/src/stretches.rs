@@ -6,9 +6,9 @@
 
 use std::iter;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::added::Finder;
+use crate::added::Added;
 use crate::gguf::LINES;
 use crate::pre::Pre;
 use crate::tokenizer::{Merger, Tokenizer};
@@ -19,35 +19,70 @@ const STRETCH: usize = 64 << 10;
 
 /// The stretches of a text; none if it is empty.
 pub(crate) fn stretches<'a>(tokenizer: &Tokenizer, text: &'a str) -> impl Iterator<Item = &'a str> {
-    // Whether it can be cut takes a look at all tokens.
-    let least = if text.len() > STRETCH && can_be_cut(tokenizer) { STRETCH } else { text.len() };
-    cut(text, least)
+    // How it can be cut takes a look at all tokens.
+    let place = if text.len() > STRETCH { place(tokenizer) } else { None };
+    cut(text, STRETCH, place)
 }
 
-fn cut(mut text: &str, least: usize) -> impl Iterator<Item = &str> {
+/// How a tokenizer's texts are cut between a letter or digit and a space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The space begins the next stretch.
+    BeforeSpace,
+    /// The normalizer puts a space before each stretch, so the one before a letter or digit is left out.
+    AroundSpace,
+}
+
+/// None: as a whole.
+fn cut(mut text: &str, least: usize, place: Option<Place>) -> impl Iterator<Item = &str> {
     iter::from_fn(move || {
-        let (stretch, rest) = text.split_at(first_place(text, least));
-        text = rest;
+        let at = place.and_then(|place| place.first(text, least)).unwrap_or(text.len());
+        let (stretch, rest) = text.split_at(at);
+        text = if place == Some(Place::AroundSpace) { rest.strip_prefix(' ').unwrap_or(rest) } else { rest };
         (!stretch.is_empty()).then_some(stretch)
     })
 }
 
-/// The first place to cut after so many bytes; the end if there is none.
-fn first_place(text: &str, least: usize) -> usize {
-    let from = text.ceil_char_boundary(least.max(1));
-    let mut spaces = text[from..].match_indices(' ').map(|(at, _)| from + at);
-    spaces.find(|&at| text[..at].ends_with(char::is_alphanumeric)).unwrap_or(text.len())
+impl Place {
+    /// The first one after so many bytes.
+    fn first(self, text: &str, least: usize) -> Option<usize> {
+        let from = text.ceil_char_boundary(least);
+        let mut spaces = text[from..].match_indices(' ').map(|(at, _)| from + at);
+        spaces.find(|&at| {
+            let (before, after) = (&text[..at], &text[at + 1..]);
+            before.ends_with(char::is_alphanumeric)
+                && (self == Place::BeforeSpace || after.starts_with(char::is_alphanumeric))
+        })
+    }
+
+    /// Whether a token is found, or not, whatever stands on the other side.
+    fn suits(self, token: &Added) -> bool {
+        let begins_there = self == Place::AroundSpace && token.content.starts_with(char::is_alphanumeric);
+        !token.single_word && !token.rstrip && !begins_there && !has_place(token.content.as_bytes())
+    }
 }
 
-fn can_be_cut(tokenizer: &Tokenizer) -> bool {
+/// How a tokenizer's texts can be cut; none: not at all.
+fn place(tokenizer: &Tokenizer) -> Option<Place> {
     // What cannot be written as JSON is no step that is known.
     let [normalizer, splitter] =
         [serde_json::to_value(&tokenizer.normalizer), serde_json::to_value(&tokenizer.splitter)]
             .map(|step| step.unwrap_or(Value::Bool(true)));
-    let finders = [&tokenizer.finder, &tokenizer.normalized_finder];
-    changes_characters_alone(&normalizer)
-        && finders.into_iter().all(Finder::finds_the_same_before_spaces)
-        && (Pre::of_steps(&splitter, false, "").is_ok() || joins_nothing(tokenizer, &splitter))
+    let place = match &normalizer {
+        normalizer if *normalizer == prefixed_spaces() => Place::AroundSpace,
+        normalizer if changes_characters_alone(normalizer) => Place::BeforeSpace,
+        _ => return None,
+    };
+    let mut added = tokenizer.finder.tokens().iter().chain(tokenizer.normalized_finder.tokens());
+    let words_end_there = place == Place::BeforeSpace && Pre::of_steps(&splitter, false, "").is_ok();
+    let is_fine = added.all(|token| place.suits(token));
+    (is_fine && (words_end_there || joins_nothing(tokenizer, &splitter))).then_some(place)
+}
+
+/// A normalizer that writes spaces as `▁`, and one more in front.
+fn prefixed_spaces() -> Value {
+    let replace = json!({ "type": "Replace", "pattern": { "String": " " }, "content": "▁" });
+    json!({ "type": "Sequence", "normalizers": [{ "type": "Prepend", "prepend": "▁" }, replace] })
 }
 
 /// Whether a normalizer makes the same of a text that begins with a space, whatever stood before.
@@ -81,7 +116,7 @@ fn joins_nothing(tokenizer: &Tokenizer, splitter: &Value) -> bool {
 }
 
 /// Whether a token has what may be a letter or digit before a space.
-pub(crate) fn has_place(token: &[u8]) -> bool {
+fn has_place(token: &[u8]) -> bool {
     token.windows(2).any(|pair| pair[1] == b' ' && (pair[0].is_ascii_alphanumeric() || !pair[0].is_ascii()))
 }
 
@@ -131,18 +166,23 @@ mod tests {
         }
     }
 
+    fn prefixed(words: &[&str]) -> GgufVocabulary {
+        GgufVocabulary { add_space_prefix: None, ..spelled("llama", words) }
+    }
+
     fn tokenizer(vocabulary: GgufVocabulary) -> Tokenizer {
         Tokenizer::from_vocabulary(vocabulary).unwrap()
     }
 
     fn all() -> Vec<Tokenizer> {
         let byte_level = PRES.iter().map(|pre| byte_level(pre.names[0]));
-        byte_level.chain(["llama", "gemma4"].map(|model| tokenizer(spelled(model, &[])))).collect()
+        let spelled = [spelled("llama", &[]), prefixed(&[]), spelled("gemma4", &[])];
+        byte_level.chain(spelled.map(tokenizer)).collect()
     }
 
-    fn ids(tokenizer: &Tokenizer, text: &str, least: usize) -> Vec<u32> {
+    fn ids(tokenizer: &Tokenizer, text: &str, place: Option<Place>) -> Vec<u32> {
         let mut ids = Vec::new();
-        for stretch in cut(text, least) {
+        for stretch in cut(text, 1, place) {
             tokenizer.encode_stretch(stretch, true, &mut ids).unwrap();
         }
         ids
@@ -150,29 +190,38 @@ mod tests {
 
     #[test]
     fn a_text_is_cut_between_words() {
-        let stretches = |least| cut("one two. three  é fünf", least).collect::<Vec<_>>();
+        let cut_at = |place, least| cut("one two. three  é fünf", least, place).collect::<Vec<_>>();
+        let stretches = |least| cut_at(Some(Place::BeforeSpace), least);
         assert_eq!(stretches(1), ["one", " two. three", "  é", " fünf"]);
         assert_eq!(stretches(5), ["one two. three", "  é fünf"]);
         assert_eq!(stretches(100), ["one two. three  é fünf"]);
-        assert_eq!(cut("", 0).count(), 0);
+        assert_eq!(cut_at(Some(Place::AroundSpace), 1), ["one", "two. three  é", "fünf"]);
+        assert_eq!(cut_at(None, 1).len(), 1);
+        assert_eq!(cut("", 1, Some(Place::BeforeSpace)).count(), 0);
     }
 
     #[test]
     fn what_may_look_further_gets_texts_whole() {
-        assert!(all().iter().all(can_be_cut));
-        assert!(!can_be_cut(&tokenizer(spelled("llama", &["a▁b"]))));
-        assert!(!can_be_cut(&tokenizer(spelled("gemma4", &["é▁"]))));
-        assert!(!can_be_cut(&tokenizer(GgufVocabulary { add_space_prefix: None, ..spelled("llama", &[]) })));
-        let mut found = spelled("llama", &["end of text"]);
-        *found.kinds.last_mut().unwrap() = TokenKind::Control;
-        assert!(!can_be_cut(&tokenizer(found)));
+        assert!(all().iter().all(|tokenizer| place(tokenizer).is_some()));
+        assert_eq!(place(&tokenizer(prefixed(&[]))), Some(Place::AroundSpace));
+        for longer in ["a▁b", "é▁"] {
+            assert_eq!(place(&tokenizer(spelled("llama", &[longer]))), None);
+            assert_eq!(place(&tokenizer(spelled("gemma4", &[longer]))), None);
+        }
+        let with_control = |mut vocabulary: GgufVocabulary| {
+            *vocabulary.kinds.last_mut().unwrap() = TokenKind::Control;
+            place(&tokenizer(vocabulary))
+        };
+        assert_eq!(with_control(spelled("llama", &["end of text"])), None);
+        assert_eq!(with_control(spelled("llama", &["end"])), Some(Place::BeforeSpace));
+        assert_eq!(with_control(prefixed(&["end"])), None);
     }
 
     proptest! {
         #[test]
         fn stretches_have_the_tokens_of_the_whole(text in "[ab1é.' \n\r\u{301}]{0,60}") {
             for tokenizer in all() {
-                prop_assert_eq!(ids(&tokenizer, &text, 1), ids(&tokenizer, &text, text.len()));
+                prop_assert_eq!(ids(&tokenizer, &text, place(&tokenizer)), ids(&tokenizer, &text, None));
             }
         }
     }
