@@ -69,6 +69,39 @@ fn a_budget_that_is_too_small_is_refused_with_the_least() {
     assert!(message.contains(" MiB is the least, and each token then reads "), "{message}");
 }
 
+/// Turning a text into tokens takes some thirty times its length, if it is done at once.
+#[test]
+fn a_long_text_is_evaluated_within_the_budget() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let evaluate = |n_bytes: usize, memory: u64| {
+        let file = folder.path().join("text");
+        std::fs::write(&file, PROMPT.repeat(n_bytes / PROMPT.len() + 1)).expect("it can be written");
+        let (file, memory) = (file.display().to_string(), memory.to_string());
+        run(&[
+            "eval",
+            "-m",
+            &model(),
+            "--window",
+            "16",
+            "--windows",
+            "1",
+            "--memory",
+            &memory,
+            "--json",
+            &file,
+        ])
+    };
+    let refusal = stderr(&evaluate(1 << 10, 1 << 20));
+    let least = refusal.split(" MiB is the least").next().and_then(|text| text.rsplit(' ').next());
+    let least: u64 = least.and_then(|least| least.parse().ok()).expect("the least budget of a short text");
+    let budget = (least + 16) << 20;
+    let output = evaluate(2 << 20, budget);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let record: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    let peak = record["peak_memory_bytes"].as_u64().expect("a number");
+    assert!(peak <= budget, "{peak} of {budget}");
+}
+
 #[test]
 fn a_model_of_which_only_the_header_is_here_has_the_same_plan() {
     let folder = tempfile::tempdir().expect("a folder");
