@@ -8,6 +8,7 @@ use dewdrop_cpu::Cpu;
 use dewdrop_engine::Core;
 use dewdrop_store::{Checkpoint, Residency, Store, WeightSource};
 
+use crate::plan::Weights;
 use crate::{Choice, Error, Model, Options, Plan, machine};
 
 /// A core that runs the model of a checkpoint, for measurements that go below sessions.
@@ -35,11 +36,11 @@ fn room_for_copies(sources: &[Vec<WeightSource>], residency: Residency) -> usize
 /// A core that runs it by plan.
 pub(crate) fn by_plan(checkpoint: Arc<Checkpoint>, plan: &Plan, options: &Options) -> Result<Core, Error> {
     checkpoint.check_whole()?;
-    let program = Arc::new(plan.weights.cut.program.clone());
-    let store = Store::streamed(checkpoint, plan.weights.sources.clone(), &plan.weights.placement)?;
+    let Weights { program, sources, placement, .. } = &plan.weights;
+    let store = Store::streamed(checkpoint, sources.to_vec(), placement)?;
     let mut backend = backend(program.clone(), options, usize::MAX)?;
     backend.reserve(&plan.reserve());
-    Ok(Core::new(program, backend, store))
+    Ok(Core::new(program.clone(), backend, store))
 }
 
 fn backend(program: Arc<Program>, options: &Options, room: usize) -> Result<Box<dyn Backend>, BackendError> {

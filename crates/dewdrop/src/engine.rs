@@ -9,7 +9,7 @@ use dewdrop_store::Checkpoint;
 use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};
 
 use crate::options::CHUNK;
-use crate::plan::{Prediction, Speeds};
+use crate::plan::{Prediction, Speeds, Weights};
 use crate::prepared::InUse;
 use crate::{Error, Model, Options, Plan, Prepared, Session, Streaming, assemble};
 
@@ -91,9 +91,8 @@ impl Engine {
         let mut guard = core.lock()?;
         let in_use = InUse { positions: guard.longest_sequence(), sessions: guard.n_sequences() };
         let plan = prepared.plan_again(budget, in_use, limits.context, *promised)?;
-        let program = Arc::new(plan.weights.cut.program.clone());
-        let (sources, reserve) = (plan.weights.sources.clone(), plan.reserve());
-        guard.replace(program, sources, &plan.weights.placement, &reserve).map_err(Error::from)?;
+        let Weights { program, sources, placement, .. } = &plan.weights;
+        guard.replace(program.clone(), sources.to_vec(), placement, &plan.reserve()).map_err(Error::from)?;
         core.set_room(room(&plan, &prepared.options));
         let plan = Arc::new(plan);
         *self.0.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan.clone());
@@ -210,7 +209,6 @@ mod tests {
     use dewdrop_store::{Place, Placement};
 
     use super::*;
-    use crate::plan::Weights;
 
     #[test]
     fn staging_that_cannot_be_had_changes_nothing() {
@@ -223,12 +221,12 @@ mod tests {
         };
         let wanted = answer();
         let plan = engine.plan().unwrap();
-        let Weights { sources, placement, cut, .. } = &plan.weights;
+        let Weights { program, sources, placement, .. } = &plan.weights;
         let places = vec![Place::Streamed; sources.len()];
         let too_large = Placement { places, n_slots: 2, slot_bytes: 1 << 46, ..placement.clone() };
-        let program = Arc::new(cut.program.clone());
-        let refused =
-            engine.core().lock().unwrap().replace(program, sources.clone(), &too_large, &Reserve::default());
+        let mut core = engine.core().lock().unwrap();
+        let refused = core.replace(program.clone(), sources.to_vec(), &too_large, &Reserve::default());
+        drop(core);
         assert!(refused.is_err());
         assert_eq!(answer(), wanted);
         assert_eq!(engine.streaming().unwrap().unwrap().bytes_per_round, 0, "all stays where it was");

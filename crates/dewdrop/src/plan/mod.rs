@@ -13,6 +13,8 @@ mod tests;
 mod too_small;
 mod weights;
 
+use std::cell::LazyCell;
+
 use dewdrop_backend::{KvTypes, Reserve};
 use dewdrop_store::WeightSource;
 
@@ -151,13 +153,17 @@ impl<'a> Planner<'a> {
         let lens = std::iter::successors(Some(section_bytes(room)), |len| {
             (*len > SMALL).then(|| SMALL.max(len / 2))
         });
-        let units = lens.map(|len| Units::new(&self.question.model.program, &self.sources, len));
-        let units: Vec<Units> = units.collect();
+        // Mostly the longest are all that is looked at.
+        let cut = |len| LazyCell::new(move || Units::new(&self.question.model.program, &self.sources, len));
+        let units: Vec<LazyCell<Units, _>> = lens.map(cut).collect();
         let (longest, shortest) = (&units[0], &units[units.len() - 1]);
         let with = |chunk: usize| {
             let is_small = chunk <= WIDE.max(least) || longest.activations(chunk) <= room / ACTIVATION_SHARE;
             let of = |units: &Units| N_SLOTS.into_iter().find_map(|n| units.streamed(room, chunk, n));
-            is_small.then(|| units.iter().find_map(of)).flatten().map(|weights| (chunk, weights))
+            is_small
+                .then(|| units.iter().find_map(|units| of(units)))
+                .flatten()
+                .map(|weights| (chunk, weights))
         };
         let chunks = [most].into_iter().filter(|most| *most <= CHUNKS[0]);
         let chunks = chunks.chain(CHUNKS.into_iter().filter(|chunk| *chunk < most));

@@ -81,7 +81,7 @@ impl Plan {
 
     /// Seconds that a pass over `n_rows` computes.
     fn compute(&self, speeds: &Speeds, n_rows: usize) -> f64 {
-        let sections = self.weights.cut.program.sections.iter().zip(&self.weights.sources);
+        let sections = self.weights.program.sections.iter().zip(&*self.weights.sources);
         let places = &self.weights.placement.places;
         let mut seconds = 0.0;
         for ((section, sources), place) in sections.zip(places) {

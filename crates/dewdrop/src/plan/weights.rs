@@ -1,6 +1,7 @@
 //! Which weights stay in memory, and what the others pass through.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use dewdrop_backend::{Cut, Op, Origin, Program, Section};
 use dewdrop_cpu::{activation_bytes, moved_bytes};
@@ -31,9 +32,9 @@ pub(crate) fn section_bytes(room: u64) -> u64 {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Weights {
     /// The program in the sections that are placed.
-    pub(crate) cut: Cut,
+    pub(crate) program: Arc<Program>,
     /// What fills their slots.
-    pub(crate) sources: Vec<Vec<WeightSource>>,
+    pub(crate) sources: Arc<Vec<Vec<WeightSource>>>,
     pub(crate) placement: Placement,
     pub(crate) pinned: u64,
     /// One more copy of those matrices of a pinned section that a backend cannot lay out anew where they lie.
@@ -55,8 +56,8 @@ impl Weights {
 
 /// What is pinned or streamed as one.
 pub(crate) struct Units {
-    cut: Cut,
-    sources: Vec<Vec<WeightSource>>,
+    program: Arc<Program>,
+    sources: Arc<Vec<Vec<WeightSource>>>,
     /// Of each unit.
     sizes: Vec<Size>,
 }
@@ -75,15 +76,14 @@ struct Size {
 impl Units {
     /// Sections of `most` bytes, where they can be cut.
     pub(crate) fn new(program: &Program, sources: &[Vec<WeightSource>], most: u64) -> Self {
-        let cut = program.cut(most, |section, slot| sources[section][slot].info.len);
+        let Cut { program, origins } = program.cut(most, |section, slot| sources[section][slot].info.len);
         let source = |origin: &Origin| -> Vec<WeightSource> {
             let of = &sources[origin.section];
             origin.weights.iter().map(|part| part_of(of[part.slot].clone(), part.channels.clone())).collect()
         };
-        let sources: Vec<Vec<WeightSource>> = cut.origins.iter().map(source).collect();
-        let sizes =
-            cut.program.sections.iter().zip(&sources).map(|(section, sources)| size(section, sources));
-        Units { sizes: sizes.collect(), cut, sources }
+        let sources: Vec<Vec<WeightSource>> = origins.iter().map(source).collect();
+        let sizes = program.sections.iter().zip(&sources).map(|(section, sources)| size(section, sources));
+        Units { sizes: sizes.collect(), program: Arc::new(program), sources: Arc::new(sources) }
     }
 
     /// All weights in memory; of the embedding table, where there is no room for it, the rows in use. None if `room`
@@ -105,7 +105,7 @@ impl Units {
     pub(crate) fn activations(&self, n_rows: usize) -> u64 {
         let is_bfloat16_matrix =
             |source: &WeightSource| source.info.block_type == BlockType::BF16 && is_matrix(source);
-        activation_bytes(&self.cut.program, n_rows, self.sources.iter().flatten().any(is_bfloat16_matrix))
+        activation_bytes(&self.program, n_rows, self.sources.iter().flatten().any(is_bfloat16_matrix))
     }
 
     /// As much as there is room for in memory, the rest through slots; none if there is no room for those.
@@ -189,7 +189,7 @@ impl Units {
             rows: placement.row_bytes as u64,
             activations: self.activations(n_rows),
             streamed: of(Place::Streamed).map(|size| size.staging).sum(),
-            cut: self.cut.clone(),
+            program: self.program.clone(),
             sources: self.sources.clone(),
             placement,
         }
