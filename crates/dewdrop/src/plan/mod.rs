@@ -218,7 +218,7 @@ impl<'a> Planner<'a> {
             (Kind::KeysAndValues, self.demand.kv(context, n)),
             (Kind::Recurrent, self.demand.recurrent * n as u64),
             (Kind::Activations, weights.activations),
-            (Kind::Reserve, self.demand.fixed),
+            (Kind::Reserve, self.demand.fixed + weights.bookkeeping()),
         ];
         Plan {
             budget,
