@@ -126,7 +126,8 @@ fn slices(
 /// Channels of slices of products side by side, if their matrices have more than `most` bytes and as many channels.
 fn ranges(ops: &[Op], of: &Section, most: u64, bytes: impl Fn(usize) -> u64) -> Option<Vec<Range<usize>>> {
     let slots: Option<Vec<usize>> = ops.iter().map(|op| Some(usize::from(op.matrix()?.0))).collect();
-    let (slots, n_out) = (slots?, of.weights[usize::from(ops[0].matrix()?.0)].n_out);
+    let slots = slots?;
+    let n_out = of.weights[*slots.first()?].n_out;
     let bytes: u64 = slots.iter().map(|&slot| bytes(slot)).sum();
     // Of its own input the first slice would write what the second reads.
     let is_in_place = |op: &Op| matches!(op, Op::Linear { input, out, .. } if input == out);

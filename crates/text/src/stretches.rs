@@ -58,7 +58,9 @@ impl Place {
     /// Whether a token is found, or not, whatever stands on the other side.
     fn suits(self, token: &Added) -> bool {
         let begins_there = self == Place::AroundSpace && token.content.starts_with(char::is_alphanumeric);
-        !token.single_word && !token.rstrip && !begins_there && !has_place(token.content.as_bytes())
+        // In normalized text a space may stand as `▁`.
+        let reaches_across = has_place(token.content.replace('▁', " ").as_bytes());
+        !token.single_word && !token.rstrip && !begins_there && !reaches_across
     }
 }
 
@@ -213,6 +215,7 @@ mod tests {
             place(&tokenizer(vocabulary))
         };
         assert_eq!(with_control(spelled("llama", &["end of text"])), None);
+        assert_eq!(with_control(spelled("llama", &["end▁of▁text"])), None);
         assert_eq!(with_control(spelled("llama", &["end"])), Some(Place::BeforeSpace));
         assert_eq!(with_control(prefixed(&["end"])), None);
     }
