@@ -1,5 +1,7 @@
 //! The softmax over blocks of 64 keys, and blocks merged in ascending order.
 
+use dewdrop_backend::state::PAGE;
+
 use super::{Query, Row, TOGETHER, Visible};
 use crate::body::math::{exp, padded};
 use crate::lanes::{Job, Lanes};
@@ -45,12 +47,12 @@ impl Gathered {
                 block.max[n] = largest(l, weights, start, end);
             }
         }
+        // A row's sum waits for its exponentials, so those of all rows come first.
         for (n, weights) in weights.iter_mut().enumerate() {
-            if block.seen[n] {
-                block.sum[n] = exponents(l, weights, block.max[n], visible.of[n]);
-            } else {
-                weights.fill(0.0);
-            }
+            exponentials(l, weights, block.max[n], visible.of[n]);
+        }
+        for (n, weights) in weights.iter().enumerate() {
+            block.sum[n] = sum(l, weights);
         }
         self.merge(l, &block)
     }
@@ -85,8 +87,10 @@ impl Gathered {
 /// The largest visible score; hidden ones become minus infinity.
 #[inline(always)]
 fn largest<L: Lanes>(l: L, scores: &mut Row, start: usize, end: usize) -> f32 {
-    scores[..start].fill(f32::NEG_INFINITY);
-    scores[end..].fill(f32::NEG_INFINITY);
+    if start > 0 || end < PAGE {
+        scores[..start].fill(f32::NEG_INFINITY);
+        scores[end..].fill(f32::NEG_INFINITY);
+    }
     let mut max = l.splat(f32::NEG_INFINITY);
     for vector in scores.as_chunks().0 {
         // The second operand stays where the first is NaN, as a comparison would have it.
@@ -95,17 +99,23 @@ fn largest<L: Lanes>(l: L, scores: &mut Row, start: usize, end: usize) -> f32 {
     l.largest(max)
 }
 
-/// Scores to weights; yields their sum.
+/// Scores to weights; hidden ones become zero.
 #[inline(always)]
-fn exponents<L: Lanes>(l: L, scores: &mut Row, max: f32, (start, end): (usize, usize)) -> f32 {
+fn exponentials<L: Lanes>(l: L, scores: &mut Row, max: f32, (start, end): (usize, usize)) {
     let max = l.splat(max);
     for vector in scores.as_chunks_mut().0 {
         l.store(exp(l, l.sub(l.load(vector), max)), vector);
     }
-    scores[..start].fill(0.0);
-    scores[end..].fill(0.0);
+    if start > 0 || end < PAGE {
+        scores[..start].fill(0.0);
+        scores[end..].fill(0.0);
+    }
+}
+
+#[inline(always)]
+fn sum<L: Lanes>(l: L, weights: &Row) -> f32 {
     let mut sum = l.splat(0.0);
-    for vector in scores.as_chunks().0 {
+    for vector in weights.as_chunks().0 {
         sum = l.add(sum, l.load(vector));
     }
     l.sum(sum)
