@@ -44,7 +44,7 @@ impl Gathered {
             let (start, end) = visible.of[n];
             if start < end {
                 block.seen[n] = true;
-                block.max[n] = largest(l, weights, start, end);
+                block.max[n] = largest(l, weights, (start, end));
             }
         }
         // A row's sum waits for its exponentials, so those of all rows come first.
@@ -84,13 +84,19 @@ impl Gathered {
     }
 }
 
+/// What is outside of the visible range becomes `value`.
+#[inline(always)]
+fn hide(row: &mut Row, (start, end): (usize, usize), value: f32) {
+    if start > 0 || end < PAGE {
+        row[..start].fill(value);
+        row[end..].fill(value);
+    }
+}
+
 /// The largest visible score; hidden ones become minus infinity.
 #[inline(always)]
-fn largest<L: Lanes>(l: L, scores: &mut Row, start: usize, end: usize) -> f32 {
-    if start > 0 || end < PAGE {
-        scores[..start].fill(f32::NEG_INFINITY);
-        scores[end..].fill(f32::NEG_INFINITY);
-    }
+fn largest<L: Lanes>(l: L, scores: &mut Row, visible: (usize, usize)) -> f32 {
+    hide(scores, visible, f32::NEG_INFINITY);
     let mut max = l.splat(f32::NEG_INFINITY);
     for vector in scores.as_chunks().0 {
         // The second operand stays where the first is NaN, as a comparison would have it.
@@ -101,17 +107,15 @@ fn largest<L: Lanes>(l: L, scores: &mut Row, start: usize, end: usize) -> f32 {
 
 /// Scores to weights; hidden ones become zero.
 #[inline(always)]
-fn exponentials<L: Lanes>(l: L, scores: &mut Row, max: f32, (start, end): (usize, usize)) {
+fn exponentials<L: Lanes>(l: L, scores: &mut Row, max: f32, visible: (usize, usize)) {
     let max = l.splat(max);
     for vector in scores.as_chunks_mut().0 {
         l.store(exp(l, l.sub(l.load(vector), max)), vector);
     }
-    if start > 0 || end < PAGE {
-        scores[..start].fill(0.0);
-        scores[end..].fill(0.0);
-    }
+    hide(scores, visible, 0.0);
 }
 
+/// The sum of a page's weights.
 #[inline(always)]
 fn sum<L: Lanes>(l: L, weights: &Row) -> f32 {
     let mut sum = l.splat(0.0);
