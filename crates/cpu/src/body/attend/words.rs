@@ -97,14 +97,19 @@ impl<L: Lanes> Tiles<L> for Scores<'_, '_> {
             for v in 0..V {
                 columns[v] = &keys[(vector + v) * n_pairs..][..n_pairs];
             }
-            if first == 0 {
-                prefetch(l, self.keys.ahead, vector * 32 * n_pairs, V * 32 * n_pairs);
+            let at = vector * 32 * n_pairs;
+            let ahead = ahead(self.keys, first)[at..].as_ptr();
+            if first == 0 && !line_by_line(N) {
+                prefetch(l, self.keys.ahead, at, V * 32 * n_pairs);
             }
             let mut sums = [[l.splat(0.0); V]; N];
             for group in (0..n_pairs).step_by(PAIRS) {
                 let mut acc = [[l.splat_int(0); V]; N];
                 for i in group..n_pairs.min(group + PAIRS) {
                     for v in 0..V {
+                        if line_by_line(N) {
+                            l.prefetch_far(ahead.wrapping_add((v * n_pairs + i) * 32).cast());
+                        }
                         let keys = load(l, &columns[v][i]);
                         for n in 0..N {
                             acc[n][v] = l.word_products(acc[n][v], two(l, q[n][i]), keys);
@@ -210,8 +215,10 @@ impl Weigh<'_, '_> {
         for v in 0..V {
             columns[v] = values[v * PAGE / 2..].first_chunk().expect("a vector of dimensions");
         }
-        if first == 0 {
-            prefetch(l, self.values.ahead, vector * 16 * PAGE, V * 16 * PAGE);
+        let at = vector * 16 * PAGE;
+        let ahead = ahead(self.values, first)[at..].as_ptr();
+        if first == 0 && !line_by_line(N) {
+            prefetch(l, self.values.ahead, at, V * 16 * PAGE);
         }
         let weights: &[Scaled; N] = self.weights[first..].first_chunk().expect("a tile's queries");
         let visible = self.visible.all.start / 2..self.visible.all.end.div_ceil(2);
@@ -221,6 +228,9 @@ impl Weigh<'_, '_> {
             for pair in visible.start.max(half * PAIRS)..visible.end.min((half + 1) * PAIRS) {
                 let pair = pair % (PAGE / 2);
                 for v in 0..V {
+                    if line_by_line(N) {
+                        l.prefetch_far(ahead.wrapping_add((v * PAGE / 2 + pair) * 32).cast());
+                    }
                     let values = load(l, &columns[v][pair]);
                     for n in 0..N {
                         acc[n][v] = l.word_products(acc[n][v], two(l, weights[n].q[pair]), values);
@@ -240,6 +250,21 @@ impl Weigh<'_, '_> {
                 merge_into(l, self.factors[first + n], l.mul(sums[n][v], scale), out);
             }
         }
+    }
+}
+
+/// Whether so many queries wait for memory: then each line of what comes next is asked for beside one that is loaded, since
+/// all at once keep a core from going on.
+const fn line_by_line(n_queries: usize) -> bool {
+    n_queries <= 2
+}
+
+/// Integers to be asked for: what comes next, or what is there anyway.
+#[inline(always)]
+fn ahead(kept: Kept<'_>, first: usize) -> &[i16] {
+    match kept.ahead {
+        Some(ahead) if first == 0 => ahead,
+        _ => kept.integers,
     }
 }
 
