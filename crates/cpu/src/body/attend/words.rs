@@ -210,12 +210,12 @@ impl Weigh<'_, '_> {
     /// `16 * V` dimensions from vector `vector` on.
     #[inline(always)]
     fn vectors<L: Lanes, const N: usize, const V: usize>(&mut self, l: L, first: usize, vector: usize) {
-        let values = self.values.integers[vector * 16 * PAGE..].as_chunks::<32>().0;
+        let at = vector * 16 * PAGE;
+        let values = self.values.integers[at..].as_chunks::<32>().0;
         let mut columns = [&[[0; 32]; PAGE / 2]; V];
         for v in 0..V {
             columns[v] = values[v * PAGE / 2..].first_chunk().expect("a vector of dimensions");
         }
-        let at = vector * 16 * PAGE;
         let ahead = ahead(self.values, first)[at..].as_ptr();
         if first == 0 && !line_by_line(N) {
             prefetch(l, self.values.ahead, at, V * 16 * PAGE);
