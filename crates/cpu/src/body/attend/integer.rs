@@ -6,7 +6,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::gather::{Factors, merge_into, take_up};
-use super::tiles::{Tiles, prefetch, tiles};
+use super::tiles::{Tiles, ahead, line_by_line, prefetch, tiles};
 use super::{Query, Row, TOGETHER, Visible};
 use crate::body::integer_product::four;
 use crate::body::quantize;
@@ -83,11 +83,12 @@ impl<L: Lanes> Tiles<L> for Scores<'_, '_> {
     #[inline(always)]
     fn tile<const N: usize, const V: usize>(&mut self, l: L, first: usize) {
         let n_groups = self.queries[first].floats.len() / KV_GROUP;
+        let ahead = ahead(self.keys.ahead, self.keys.integers, first).as_ptr();
         let queries: &[Query<'_>; N] = self.queries[first..].first_chunk().expect("a tile's queries");
         for vector in (self.visible.all.start / 16 / V * V..self.visible.all.end.div_ceil(16)).step_by(V) {
             let mut sums = [[l.splat(0.0); V]; N];
             for g in 0..n_groups {
-                let products = self.products::<L, N, V>(l, queries, vector, g);
+                let products = self.products::<L, N, V>(l, queries, vector, g, ahead);
                 for v in 0..V {
                     let scales = &self.keys.scales[g * PAGE + (vector + v) * 16..];
                     let scales = load_half(l, scales.first_chunk().expect("a vector of keys"));
@@ -96,7 +97,7 @@ impl<L: Lanes> Tiles<L> for Scores<'_, '_> {
                         sums[n][v] = l.fma(l.to_float(products[n][v]), scale, sums[n][v]);
                     }
                 }
-                if first == 0 {
+                if first == 0 && !line_by_line(N) {
                     for v in 0..V {
                         let at = ((vector + v) * n_groups + g) * LOTS * 64;
                         prefetch(l, self.keys.ahead, at, LOTS * 64);
@@ -122,6 +123,7 @@ impl Scores<'_, '_> {
         queries: &[Query<'_>; N],
         vector: usize,
         g: usize,
+        ahead: *const i8,
     ) -> [[L::I; V]; N] {
         let n_groups = queries[0].floats.len() / KV_GROUP;
         let (keys, _) = self.keys.integers.as_chunks::<64>();
@@ -138,6 +140,11 @@ impl Scores<'_, '_> {
         }
         for lot in 0..LOTS {
             for v in 0..V {
+                if line_by_line(N) {
+                    l.prefetch_far(
+                        ahead.wrapping_add((((vector + v) * n_groups + g) * LOTS + lot) * 64).cast(),
+                    );
+                }
                 let keys = l.wide(load(l, &columns[v][lot]));
                 for n in 0..N {
                     acc[n][v] = l.wide_products(acc[n][v], keys, four(l, q[n][lot]));
@@ -240,6 +247,7 @@ impl Weigh<'_, '_> {
             columns[v] = values[v * PAGE / 4..].first_chunk().expect("a vector of dimensions");
         }
         let weights: &[Scaled; N] = self.weights[first..].first_chunk().expect("a tile's queries");
+        let ahead = ahead(self.values.ahead, self.values.integers, first)[at * PAGE..].as_ptr();
         let lots = self.visible.all.start / 4..self.visible.all.end.div_ceil(4);
         let mut sums = [[l.splat(0.0); V]; N];
         for b in 0..2 {
@@ -247,6 +255,9 @@ impl Weigh<'_, '_> {
             for lot in lots.start.max(b * LOTS)..lots.end.min((b + 1) * LOTS) {
                 let lot = lot % (PAGE / 4);
                 for v in 0..V {
+                    if line_by_line(N) {
+                        l.prefetch_far(ahead.wrapping_add((v * PAGE / 4 + lot) * 64).cast());
+                    }
                     let values = load(l, &columns[v][lot]);
                     for n in 0..N {
                         let weights = four(l, weights[n].q[lot]);
@@ -260,7 +271,7 @@ impl Weigh<'_, '_> {
                     sums[n][v] = l.fma(l.to_float(acc[n][v]), scale, sums[n][v]);
                 }
             }
-            if first == 0 {
+            if first == 0 && !line_by_line(N) {
                 prefetch(l, self.values.ahead, (at * 2 + b * V * 16) * PAGE / 2, V * 16 * PAGE / 2);
             }
         }

@@ -63,3 +63,18 @@ pub(super) fn prefetch<L: Lanes, E>(l: L, ahead: Option<&[E]>, at: usize, n: usi
         l.prefetch_far(ahead.as_ptr().wrapping_add(i).cast());
     }
 }
+
+/// Whether so many queries wait for memory: then each line of what comes next is asked for beside one that is loaded, since
+/// all at once keep a core from going on.
+pub(super) const fn line_by_line(n_queries: usize) -> bool {
+    n_queries <= 2
+}
+
+/// Elements to be asked for line by line: what comes next, or what is there anyway.
+#[inline(always)]
+pub(super) fn ahead<'a, E>(next: Option<&'a [E]>, present: &'a [E], first: usize) -> &'a [E] {
+    match next {
+        Some(next) if first == 0 => next,
+        _ => present,
+    }
+}

@@ -6,7 +6,7 @@ use half::bf16;
 use half::slice::HalfFloatSliceExt;
 
 use super::gather::{Factors, merge_into, take_up};
-use super::tiles::{Tiles, prefetch, tiles};
+use super::tiles::{Tiles, ahead, line_by_line, prefetch, tiles};
 use super::{Query, Row, TOGETHER, Visible};
 use crate::body::quantize;
 use crate::lanes::{Job, Lanes};
@@ -98,7 +98,7 @@ impl<L: Lanes> Tiles<L> for Scores<'_, '_> {
                 columns[v] = &keys[(vector + v) * n_pairs..][..n_pairs];
             }
             let at = vector * 32 * n_pairs;
-            let ahead = ahead(self.keys, first)[at..].as_ptr();
+            let ahead = ahead(self.keys.ahead, self.keys.integers, first)[at..].as_ptr();
             if first == 0 && !line_by_line(N) {
                 prefetch(l, self.keys.ahead, at, V * 32 * n_pairs);
             }
@@ -216,7 +216,7 @@ impl Weigh<'_, '_> {
         for v in 0..V {
             columns[v] = values[v * PAGE / 2..].first_chunk().expect("a vector of dimensions");
         }
-        let ahead = ahead(self.values, first)[at..].as_ptr();
+        let ahead = ahead(self.values.ahead, self.values.integers, first)[at..].as_ptr();
         if first == 0 && !line_by_line(N) {
             prefetch(l, self.values.ahead, at, V * 16 * PAGE);
         }
@@ -250,21 +250,6 @@ impl Weigh<'_, '_> {
                 merge_into(l, self.factors[first + n], l.mul(sums[n][v], scale), out);
             }
         }
-    }
-}
-
-/// Whether so many queries wait for memory: then each line of what comes next is asked for beside one that is loaded, since
-/// all at once keep a core from going on.
-const fn line_by_line(n_queries: usize) -> bool {
-    n_queries <= 2
-}
-
-/// Integers to be asked for: what comes next, or what is there anyway.
-#[inline(always)]
-fn ahead(kept: Kept<'_>, first: usize) -> &[i16] {
-    match kept.ahead {
-        Some(ahead) if first == 0 => ahead,
-        _ => kept.integers,
     }
 }
 
