@@ -2,8 +2,8 @@
 //!
 //! A [`Tokenizer`] comes from the files of a Hugging Face folder or from GGUF metadata and is the same thing after: a long
 //! text is taken in stretches (`stretches`), added tokens are cut out of it (`added`), the rest is normalized and cut into
-//! words (the `tokenizers` library; `pre` knows the GGUF names), words become ids (the library's BPE, or merging by score
-//! in `score_merge`).
+//! words (the `tokenizers` library; `pre` knows the GGUF names), words become ids (merging by rank in `bpe`, by score in
+//! `score_merge`).
 //! A [`Detokenizer`] turns ids into text as they come. A [`ChatTemplate`] turns messages into the text of a prompt.
 //!
 //! Files are hostile until checked and end in a [`TextError`]; no input panics.
@@ -13,6 +13,7 @@
 mod added;
 mod bpe;
 mod byte_alphabet;
+mod chain;
 mod detokenizer;
 mod error;
 mod gguf;

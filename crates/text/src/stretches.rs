@@ -107,7 +107,7 @@ fn joins_nothing(tokenizer: &Tokenizer, splitter: &Value) -> bool {
         || splitter["type"] == "Split" && (pattern["String"] == " " || pattern["Regex"] == LINES);
     let tokens = &tokenizer.vocabulary.tokens;
     let joins_tokens_alone = match &tokenizer.merger {
-        Merger::Bpe(bpe) => !bpe.ignore_merges && (!bpe.fuse_unk || tokens.id("▁").is_some()),
+        Merger::Bpe(bpe) => !bpe.rules.ignore_merges && (!bpe.rules.fuse_unknown || tokens.id("▁").is_some()),
         Merger::Scores(_) => true,
     };
     let mut ids = tokens.iter().map(|(id, ..)| id);

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use dewdrop_format::gguf;
 use serde_json::Value;
-use tokenizers::models::bpe::BPE;
 use tokenizers::{
-    Model as _, NormalizedString, Normalizer as _, NormalizerWrapper, OffsetReferential, OffsetType,
-    PreTokenizedString, PreTokenizer as _, PreTokenizerWrapper, Token,
+    NormalizedString, Normalizer as _, NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizedString,
+    PreTokenizer as _, PreTokenizerWrapper, Token,
 };
 
 use crate::added::Finder;
+use crate::bpe::Bpe;
 use crate::detokenizer::Detokenizer;
 use crate::gguf::GgufVocabulary;
 use crate::hugging_face::HuggingFaceFiles;
@@ -51,7 +51,7 @@ pub struct Tokenizer {
 /// How pieces become ids.
 #[derive(Debug)]
 pub(crate) enum Merger {
-    Bpe(Box<BPE>),
+    Bpe(Box<Bpe>),
     Scores(ScoreMerge),
 }
 
@@ -241,27 +241,14 @@ impl Tokenizer {
     }
 
     fn merge(&self, piece: &str) -> tokenizers::Result<Vec<Token>> {
-        match &self.merger {
-            Merger::Bpe(bpe) => {
-                let tokens = bpe.tokenize(piece)?;
-                check_nothing_lost(piece, &tokens)?;
-                Ok(tokens)
-            }
-            Merger::Scores(scores) => {
-                let ids = scores.tokenize(&self.vocabulary.tokens, piece)?;
-                Ok(ids.into_iter().map(|(id, length)| Token::new(id, String::new(), (0, length))).collect())
-            }
-        }
+        let tokens = &self.vocabulary.tokens;
+        let ids = match &self.merger {
+            Merger::Bpe(bpe) => bpe.tokenize(tokens, piece)?,
+            Merger::Scores(scores) => scores.tokenize(tokens, piece)?,
+        };
+        // Nobody asks for more than the id.
+        Ok(ids.into_iter().map(|id| Token::new(id, String::new(), (0, 0))).collect())
     }
-}
-
-/// The library leaves out what it cannot spell when there is no unknown token; silence would change the text.
-fn check_nothing_lost(piece: &str, tokens: &[Token]) -> Result<(), TextError> {
-    let covered: usize = tokens.iter().map(|token| token.offsets.1 - token.offsets.0).sum();
-    if covered == piece.len() {
-        return Ok(());
-    }
-    Err(TextError::NoToken { piece: crate::error::shown(piece) })
 }
 
 /// Our own error out of the library's box, or the library's in words.

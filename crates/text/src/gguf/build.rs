@@ -12,7 +12,7 @@ use super::keys::special_keys;
 use super::{BYTE_LEVEL, GEMMA4, GgufVocabulary, NORMALIZERS, SCORES};
 use crate::TextError;
 use crate::added::{Added, Finder};
-use crate::bpe::{BpeParts, parse_merge};
+use crate::bpe::{Bpe, Rules, parse_merge};
 use crate::error::shown;
 use crate::pre::Pre;
 use crate::score_merge::ScoreMerge;
@@ -69,11 +69,11 @@ struct Parts {
 
 fn byte_level(file: &GgufVocabulary, tokens: &Tokens) -> Result<Parts, TextError> {
     let pre = Pre::named(file.pre.as_deref().unwrap_or_default(), &file.file)?;
-    let parts = BpeParts { merges: merges(file)?, ignore_merges: pre.ignore_merges, ..BpeParts::default() };
+    let rules = Rules { ignore_merges: pre.ignore_merges, ..Rules::default() };
     Ok(Parts {
         normalizer: composes(file, pre)?.then(|| NFC.into()),
         splitter: Some(pre.splitter()),
-        merger: Merger::Bpe(Box::new(parts.build(tokens, &file.file, "tokenizer.ggml.merges")?)),
+        merger: Merger::Bpe(Box::new(bpe(file, tokens, rules)?)),
         spelling: Spelling::ByteLevel,
         space_prefix: SpacePrefix::Never,
         add_bos: pre.add_bos,
@@ -101,17 +101,12 @@ fn scores(file: &GgufVocabulary, tokens: &Tokens) -> Result<Parts, TextError> {
 }
 
 fn gemma4(file: &GgufVocabulary, tokens: &Tokens) -> Result<Parts, TextError> {
-    let parts = BpeParts {
-        merges: merges(file)?,
-        byte_fallback: true,
-        unknown: unknown(file, tokens).and_then(|id| Some(tokens.text(id)?.into())),
-        ..BpeParts::default()
-    };
+    let rules = Rules { byte_fallback: true, unknown: unknown(file, tokens), ..Rules::default() };
     let lines = Split::new(SplitPattern::Regex(LINES.into()), SplitDelimiterBehavior::Isolated, false);
     Ok(Parts {
         normalizer: Some(spaces(false, &file.file)?),
         splitter: Some(lines.expect("the pattern compiles").into()),
-        merger: Merger::Bpe(Box::new(parts.build(tokens, &file.file, "tokenizer.ggml.merges")?)),
+        merger: Merger::Bpe(Box::new(bpe(file, tokens, rules)?)),
         spelling: Spelling::Spaces,
         space_prefix: SpacePrefix::Never,
         add_bos: true,
@@ -159,19 +154,15 @@ fn check_ids(file: &GgufVocabulary) -> Result<(), TextError> {
     Ok(())
 }
 
-fn merges(file: &GgufVocabulary) -> Result<Vec<(String, String)>, TextError> {
-    let parse = |(rank, text): (usize, &str)| {
+fn bpe(file: &GgufVocabulary, tokens: &Tokens, rules: Rules) -> Result<Bpe, TextError> {
+    const KEY: &str = "tokenizer.ggml.merges";
+    let merge = |(rank, text)| {
         parse_merge(text).ok_or_else(|| {
             let found = format!("merge {rank} `{}`", shown(text));
-            TextError::malformed(
-                &file.file,
-                "tokenizer.ggml.merges",
-                found,
-                "two tokens with a space between",
-            )
+            TextError::malformed(&file.file, KEY, found, "two tokens with a space between")
         })
     };
-    file.merges.iter().enumerate().map(parse).collect()
+    Bpe::new(tokens, rules, file.merges.iter().enumerate().map(merge), &file.file, KEY)
 }
 
 fn composes(file: &GgufVocabulary, pre: &Pre) -> Result<bool, TextError> {

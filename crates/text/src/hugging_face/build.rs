@@ -13,7 +13,7 @@ use super::tokenizer_json::{AddedToken, TokenizerJson};
 use super::{HuggingFaceFiles, TOKENIZER, steps};
 use crate::TextError;
 use crate::added::{Added, Finder};
-use crate::bpe::BpeParts;
+use crate::bpe::{Bpe, Rules};
 use crate::error::shown;
 use crate::special::Frame;
 use crate::tokenizer::{Merger, Origin, Tokenizer};
@@ -32,7 +32,8 @@ pub(crate) fn build(files: &HuggingFaceFiles<'_>) -> Result<Tokenizer, TextError
     let frame = configs.frame(steps::frame(&json.post_processor)?, &special);
     check_frame(&frame, tokens.len())?;
     let merges = json.model.take_merges()?;
-    let bpe = bpe_parts(&json, merges.clone()).build(&tokens, TOKENIZER, "model.merges")?;
+    let texts = merges.iter().map(|(left, right)| Ok((left.as_str(), right.as_str())));
+    let bpe = Bpe::new(&tokens, rules(&json, &tokens), texts, TOKENIZER, "model.merges")?;
     let normalizer: Option<NormalizerWrapper> = step(&json.normalizer, "normalizer")?;
     let (raw, normalized) = finders(json.added_tokens, normalizer.as_ref())?;
     let space_prefix = steps::space_prefix(&json.normalizer, &json.pre_tokenizer);
@@ -108,14 +109,14 @@ fn two_names(id: u32, first: &str, second: &str) -> TextError {
     TextError::malformed(TOKENIZER, "model.vocab", found, "one token per id")
 }
 
-fn bpe_parts(json: &TokenizerJson, merges: Vec<(String, String)>) -> BpeParts {
+fn rules(json: &TokenizerJson, tokens: &Tokens) -> Rules {
     let model = &json.model;
-    let known = |unknown: &String| model.vocab.contains_key(unknown);
-    BpeParts {
-        merges,
+    // An added token is none of the model's.
+    let unknown = model.unk_token.as_deref().filter(|text| model.vocab.contains_key(*text));
+    Rules {
         ignore_merges: model.ignore_merges,
         byte_fallback: model.byte_fallback,
-        unknown: model.unk_token.clone().filter(known),
+        unknown: unknown.and_then(|text| tokens.id(text)),
         fuse_unknown: model.fuse_unk,
     }
 }
