@@ -3,9 +3,9 @@
 //! At each place the longest token wins, as in the `tokenizers` library. Control tokens are looked for only when the
 //! caller asks, since text of a user must not be able to end a turn.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
+use ahash::AHashMap;
 use tokenizers::tokenizer::normalizer;
 use tokenizers::{NormalizedString, Token};
 
@@ -32,7 +32,7 @@ pub(crate) struct Added {
 pub(crate) struct Finder {
     tokens: Vec<Added>,
     /// Trie: (node, byte) to node. Node 0 is the root.
-    edges: HashMap<(u32, u8), u32>,
+    edges: AHashMap<(u32, u8), u32>,
     /// The token that ends at a node.
     found: Vec<Option<usize>>,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Finder {
 impl Finder {
     /// Takes the tokens; of two with one content the later stays.
     pub(crate) fn new(tokens: Vec<Added>) -> Self {
-        let mut finder = Self { tokens: Vec::new(), edges: HashMap::new(), found: vec![None] };
+        let mut finder = Self { tokens: Vec::new(), edges: AHashMap::new(), found: vec![None] };
         for token in tokens {
             if !token.content.is_empty() {
                 finder.insert(token);

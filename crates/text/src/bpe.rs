@@ -61,7 +61,7 @@ impl Bpe {
         file: &str,
         key: &str,
     ) -> Result<Self, TextError> {
-        let mut takes_part: Vec<bool> = tokens.iter().map(|(.., kind)| is_text(kind)).collect();
+        let mut takes_part: Vec<bool> = tokens.kinds().iter().map(is_text).collect();
         let mut by_pair = AHashMap::with_capacity(merges.len());
         let mut last = 0;
         for (rank, merge) in (0..).zip(merges) {
@@ -146,7 +146,7 @@ impl Bpe {
     }
 }
 
-fn is_text(kind: TokenKind) -> bool {
+fn is_text(kind: &TokenKind) -> bool {
     matches!(kind, TokenKind::Normal | TokenKind::UserDefined | TokenKind::Byte)
 }
 
@@ -174,7 +174,7 @@ mod tests {
         bytes: &[u8],
         picks: &[(usize, usize)],
     ) -> (Tokens, Vec<(String, String)>) {
-        let own = characters.iter().map(char::to_string);
+        let own = characters.iter().map(char::to_string).filter(|text| text != UNKNOWN);
         let spelled = bytes.iter().map(|byte| format!("<0x{byte:02X}>"));
         let mut texts: Vec<String> = [UNKNOWN.to_owned()].into_iter().chain(own).chain(spelled).collect();
         let mut merges = Vec::new();
@@ -186,11 +186,9 @@ mod tests {
             }
             merges.push((left, right));
         }
-        let mut tokens = Tokens::with_capacity(texts.len());
-        for text in &texts {
-            tokens.push(text, if text == UNKNOWN { TokenKind::Unknown } else { TokenKind::Normal });
-        }
-        (tokens, merges)
+        let mut kinds = vec![TokenKind::Normal; texts.len()];
+        kinds[0] = TokenKind::Unknown;
+        (Tokens::new(texts.iter().collect(), kinds).unwrap(), merges)
     }
 
     /// What the library makes of a word; none if it leaves something out.

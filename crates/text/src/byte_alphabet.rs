@@ -17,17 +17,9 @@ pub(crate) fn byte(character: char) -> Option<u8> {
     BYTES.get(usize::try_from(u32::from(character)).ok()?).copied().flatten()
 }
 
-/// Appends the bytes a token stands for; false, and nothing, if some character is outside the alphabet.
-pub(crate) fn append(token: &str, out: &mut Vec<u8>) -> bool {
-    let start = out.len();
-    for character in token.chars() {
-        let Some(byte) = byte(character) else {
-            out.truncate(start);
-            return false;
-        };
-        out.push(byte);
-    }
-    true
+/// The bytes a token stands for; none if some character is outside the alphabet.
+pub(crate) fn bytes(token: &str) -> Option<Vec<u8>> {
+    token.chars().map(byte).collect()
 }
 
 fn bytes_by_character() -> [Option<u8>; END] {
@@ -60,8 +52,7 @@ mod tests {
             .collect();
         found.sort_unstable();
         assert_eq!(found, (0..=u8::MAX).collect::<Vec<_>>());
-        let mut bytes = Vec::new();
-        assert!(append("Ġ!Ċé", &mut bytes) && !append("Ġ▁", &mut bytes));
-        assert_eq!(bytes, [b' ', b'!', b'\n', 0xE9]);
+        assert_eq!(bytes("Ġ!Ċé"), Some(vec![b' ', b'!', b'\n', 0xE9]));
+        assert_eq!(bytes("Ġ▁"), None);
     }
 }

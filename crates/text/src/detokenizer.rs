@@ -34,8 +34,9 @@ impl Detokenizer {
         let Some(kind) = vocabulary.tokens.kind(id) else { return String::new() };
         let special = matches!(kind, TokenKind::Control | TokenKind::Unknown);
         if !(special && self.skip_special) {
-            let bytes = self.text_bytes(kind, vocabulary.bytes(id));
-            self.pending.extend(bytes);
+            let bytes = vocabulary.bytes(id);
+            let text = self.text_bytes(kind, &bytes);
+            self.pending.extend(text);
         }
         if matches!(kind, TokenKind::Control | TokenKind::UserDefined) {
             self.drop_space |= vocabulary.space_prefix == SpacePrefix::AfterSpecial;

@@ -114,7 +114,7 @@ fn joins_nothing(tokenizer: &Tokenizer, splitter: &Value) -> bool {
     is_known
         && tokenizer.vocabulary.spelling == Spelling::Spaces
         && joins_tokens_alone
-        && ids.all(|id| !has_place(tokenizer.vocabulary.bytes(id)))
+        && ids.all(|id| !has_place(&tokenizer.vocabulary.bytes(id)))
 }
 
 /// Whether a token has what may be a letter or digit before a space.

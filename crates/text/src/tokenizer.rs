@@ -139,7 +139,7 @@ impl Tokenizer {
     }
 
     /// The bytes of a token as text; none for ids outside and for rows without meaning.
-    pub fn token_bytes(&self, id: u32) -> &[u8] {
+    pub fn token_bytes(&self, id: u32) -> Vec<u8> {
         self.vocabulary.bytes(id)
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use ahash::RandomState;
 use dewdrop_format::gguf::Strings;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::vocabulary::TokenKind;
 
@@ -19,26 +20,23 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    pub(crate) fn with_capacity(n: usize) -> Self {
-        Tokens {
-            texts: Strings::with_capacity(n),
-            kinds: Vec::with_capacity(n),
-            ids: HashTable::with_capacity(n),
-            hasher: RandomState::new(),
-        }
-    }
-
-    /// Adds the next token; false, and nothing added, if one is called so already. At most as many as there are ids.
-    pub(crate) fn push(&mut self, text: &str, kind: TokenKind) -> bool {
-        let (texts, hasher) = (&self.texts, &self.hasher);
+    /// Texts and kinds by id: as many of both, at most as many as there are ids.
+    ///
+    /// # Errors
+    /// The first id whose text another has, and the text.
+    pub(crate) fn new(texts: Strings, kinds: Vec<TokenKind>) -> Result<Self, (u32, String)> {
+        assert_eq!(texts.len(), kinds.len(), "a kind for each text");
+        let hasher = RandomState::new();
+        let mut ids = HashTable::with_capacity(texts.len());
         let called = |id: &u32| &texts[*id as usize];
-        let hash = |id: &u32| hasher.hash_one(called(id));
-        let entry = self.ids.entry(hasher.hash_one(text), |id| called(id) == text, hash);
-        let hashbrown::hash_table::Entry::Vacant(entry) = entry else { return false };
-        entry.insert(u32::try_from(self.texts.len()).expect("no more tokens than ids"));
-        self.texts.push(text);
-        self.kinds.push(kind);
-        true
+        for (id, text) in (0..).zip(texts.iter()) {
+            let hash = |id: &u32| hasher.hash_one(called(id));
+            match ids.entry(hasher.hash_one(text), |other| called(other) == text, hash) {
+                Entry::Vacant(entry) => entry.insert(id),
+                Entry::Occupied(_) => return Err((id, text.to_owned())),
+            };
+        }
+        Ok(Tokens { texts, kinds, ids, hasher })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -51,6 +49,11 @@ impl Tokens {
 
     pub(crate) fn kind(&self, id: u32) -> Option<TokenKind> {
         self.kinds.get(usize::try_from(id).ok()?).copied()
+    }
+
+    /// What each is for, by id.
+    pub(crate) fn kinds(&self) -> &[TokenKind] {
+        &self.kinds
     }
 
     /// The token of this text.
@@ -77,11 +80,21 @@ mod tests {
 
     #[test]
     fn ids_and_texts_find_each_other() {
-        let mut tokens = Tokens::with_capacity(0);
-        let texts: Vec<String> = (0..1000).map(|i| format!("token {i}")).collect();
-        assert!(texts.iter().all(|text| tokens.push(text, TokenKind::Normal)));
-        assert!(!tokens.push("token 7", TokenKind::Control), "no two have one text");
-        assert!(tokens.push("", TokenKind::Control) && !tokens.push("", TokenKind::Control));
+        let texts: Vec<String> = (0..1000).map(|i| format!("token {i}")).chain([String::new()]).collect();
+        let kinds: Vec<TokenKind> = texts
+            .iter()
+            .map(|text| if text.is_empty() { TokenKind::Control } else { TokenKind::Normal })
+            .collect();
+        let again = |text: &str| {
+            let texts = texts.iter().map(String::as_str).chain([text, "another"]).collect();
+            Tokens::new(texts, vec![TokenKind::Normal; 1003]).err().map(|(id, _)| id)
+        };
+        assert_eq!(
+            [again("token 7"), again(""), again("token")],
+            [Some(1001), Some(1001), None],
+            "no two have one text"
+        );
+        let tokens = Tokens::new(texts.iter().collect(), kinds).unwrap();
         assert_eq!(
             (tokens.len(), tokens.id("token"), tokens.text(1001), tokens.kind(1001)),
             (1001, None, None, None)

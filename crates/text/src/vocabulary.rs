@@ -52,33 +52,30 @@ pub(crate) enum SpacePrefix {
     AfterSpecial,
 }
 
-/// Tokens by id, with their bytes.
+/// Tokens by id, and how they spell bytes.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
     pub(crate) tokens: Tokens,
-    bytes: Vec<u8>,
-    /// Where the bytes of token `id` end; they start where those of the one before end.
-    ends: Vec<usize>,
     pub(crate) spelling: Spelling,
     pub(crate) space_prefix: SpacePrefix,
 }
 
 impl Vocabulary {
-    pub(crate) fn new(tokens: Tokens, spelling: Spelling, space_prefix: SpacePrefix) -> Self {
-        let mut bytes = Vec::new();
-        let mut ends = Vec::with_capacity(tokens.len());
-        for (_, text, kind) in tokens.iter() {
-            append_bytes(text, kind, spelling, &mut bytes);
-            ends.push(bytes.len());
-        }
-        Self { tokens, bytes, ends, spelling, space_prefix }
-    }
-
     /// The bytes of a token; none for ids outside and rows without meaning.
-    pub(crate) fn bytes(&self, id: u32) -> &[u8] {
-        let end = self.ends.get(index(id)).copied().unwrap_or(0);
-        let start = index(id).checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.bytes.get(start..end).unwrap_or_default()
+    pub(crate) fn bytes(&self, id: u32) -> Vec<u8> {
+        let (Some(text), Some(kind)) = (self.tokens.text(id), self.tokens.kind(id)) else {
+            return Vec::new();
+        };
+        match (kind, self.spelling) {
+            (TokenKind::Unused, _) if text.starts_with("[PAD") => Vec::new(),
+            (TokenKind::Byte, _) => spelled_byte(text).into_iter().collect(),
+            (TokenKind::Control | TokenKind::Unknown, _) => text.into(),
+            (_, Spelling::Spaces) => text.replace('▁', " ").into(),
+            (TokenKind::Normal, Spelling::ByteLevel) => {
+                byte_alphabet::bytes(text).unwrap_or_else(|| text.into())
+            }
+            (_, Spelling::ByteLevel) => text.into(),
+        }
     }
 }
 
@@ -100,19 +97,4 @@ pub(crate) fn spelled_byte(token: &str) -> Option<u8> {
         return None;
     }
     u8::from_str_radix(digits, 16).ok()
-}
-
-fn append_bytes(text: &str, kind: TokenKind, spelling: Spelling, out: &mut Vec<u8>) {
-    match (kind, spelling) {
-        (TokenKind::Unused, _) if text.starts_with("[PAD") => {}
-        (TokenKind::Byte, _) => out.extend(spelled_byte(text)),
-        (TokenKind::Control | TokenKind::Unknown, _) => out.extend(text.as_bytes()),
-        (_, Spelling::Spaces) => out.extend(text.replace('▁', " ").as_bytes()),
-        (TokenKind::Normal, Spelling::ByteLevel) if byte_alphabet::append(text, out) => {}
-        (_, Spelling::ByteLevel) => out.extend(text.as_bytes()),
-    }
-}
-
-fn index(id: u32) -> usize {
-    usize::try_from(id).unwrap_or(usize::MAX)
 }

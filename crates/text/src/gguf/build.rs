@@ -1,9 +1,8 @@
 //! From what a GGUF file says to a tokenizer.
 
-use std::borrow::Cow;
+use std::mem;
 use std::sync::Arc;
 
-use dewdrop_format::gguf::Strings;
 use tokenizers::normalizers::{NFC, Prepend, Replace, Sequence};
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
@@ -28,8 +27,8 @@ pub(crate) const LINES: &str = r"[^\n]+|\n+";
 
 /// Builds the tokenizer.
 pub(crate) fn build(mut file: GgufVocabulary) -> Result<Tokenizer, TextError> {
-    let tokens = tokens(&file)?;
-    check_ids(&file)?;
+    let tokens = tokens(&mut file)?;
+    check_ids(&file, tokens.len())?;
     let parts = match file.model.as_str() {
         BYTE_LEVEL => byte_level(&file, &tokens)?,
         SCORES => scores(&file, &tokens)?,
@@ -40,8 +39,6 @@ pub(crate) fn build(mut file: GgufVocabulary) -> Result<Tokenizer, TextError> {
             return Err(TextError::unsupported(&file.file, "tokenizer.ggml.model", found, known));
         }
     };
-    // The vocabulary says the same from here on.
-    (file.tokens, file.kinds) = (Strings::default(), Vec::new());
     Ok(Tokenizer {
         finder: Finder::new(added(&tokens)),
         normalized_finder: Finder::default(),
@@ -51,7 +48,11 @@ pub(crate) fn build(mut file: GgufVocabulary) -> Result<Tokenizer, TextError> {
         ends: file.special.ends(&[], &tokens),
         frame: frame(&file, parts.add_bos),
         special: file.special.clone(),
-        vocabulary: Arc::new(Vocabulary::new(tokens, parts.spelling, parts.space_prefix)),
+        vocabulary: Arc::new(Vocabulary {
+            tokens,
+            spelling: parts.spelling,
+            space_prefix: parts.space_prefix,
+        }),
         templates: file.templates.clone(),
         origin: Origin::Gguf(Box::new(file)),
     })
@@ -82,13 +83,13 @@ fn byte_level(file: &GgufVocabulary, tokens: &Tokens) -> Result<Parts, TextError
 
 fn scores(file: &GgufVocabulary, tokens: &Tokens) -> Result<Parts, TextError> {
     const KEY: &str = "tokenizer.ggml.scores";
-    check_length(file, KEY, file.scores.len())?;
+    check_length(file, KEY, file.scores.len(), tokens.len())?;
     if let Some(id) = file.scores.iter().position(|score| score.is_nan()) {
         return Err(TextError::malformed(&file.file, KEY, format!("NaN for token {id}"), "a number"));
     }
     // Adding zero makes -0 the same as 0, so that it ties with it.
-    let score = |((_, _, kind), score): (_, &f32)| (kind == TokenKind::Normal).then_some(score + 0.0);
-    let scores = tokens.iter().zip(&file.scores).map(score).collect();
+    let score = |(kind, score): (&TokenKind, &f32)| (*kind == TokenKind::Normal).then_some(score + 0.0);
+    let scores = tokens.kinds().iter().zip(&file.scores).map(score).collect();
     let prefix = file.add_space_prefix.unwrap_or(true);
     Ok(Parts {
         normalizer: Some(spaces(prefix, &file.file)?),
@@ -113,41 +114,45 @@ fn gemma4(file: &GgufVocabulary, tokens: &Tokens) -> Result<Parts, TextError> {
     })
 }
 
-/// Tokens with their kinds. Rows without a name, and the two kinds of names that files get wrong, are put right.
-fn tokens(file: &GgufVocabulary) -> Result<Tokens, TextError> {
-    if !file.kinds.is_empty() {
-        check_length(file, "tokenizer.ggml.token_type", file.kinds.len())?;
+/// Tokens with their kinds, which the file no longer has then. Rows without a name, and the two kinds of names that files
+/// get wrong, are put right.
+fn tokens(file: &mut GgufVocabulary) -> Result<Tokens, TextError> {
+    let (mut texts, mut kinds) = (mem::take(&mut file.tokens), mem::take(&mut file.kinds));
+    if kinds.is_empty() {
+        kinds = vec![TokenKind::Normal; texts.len()];
     }
-    let mut tokens = Tokens::with_capacity(file.tokens.len());
-    for (id, text) in file.tokens.iter().enumerate() {
-        let kind = match file.kinds.get(id).copied().unwrap_or(TokenKind::Normal) {
+    check_length(file, "tokenizer.ggml.token_type", kinds.len(), texts.len())?;
+    for ((id, text), kind) in texts.iter().enumerate().zip(&mut kinds) {
+        *kind = match *kind {
             _ if text.is_empty() => TokenKind::Unused,
             // A file that marks the end of turn as text would never end one.
             TokenKind::Normal | TokenKind::UserDefined if is_end_name(text) => TokenKind::Control,
             TokenKind::Normal if is_padding_name(text, id) => TokenKind::Unused,
             kind => kind,
         };
-        let text = if text.is_empty() { Cow::from(padding_name(id)) } else { text.into() };
-        if !tokens.push(&text, kind) {
-            let found = format!("token {id} `{}` twice", shown(&text));
-            return Err(TextError::malformed(&file.file, "tokenizer.ggml.tokens", found, "each token once"));
-        }
     }
-    Ok(tokens)
+    if texts.iter().any(str::is_empty) {
+        let named = |(id, text): (usize, &str)| if text.is_empty() { padding_name(id) } else { text.into() };
+        texts = texts.iter().enumerate().map(named).collect();
+    }
+    Tokens::new(texts, kinds).map_err(|(id, text)| {
+        let found = format!("token {id} `{}` twice", shown(&text));
+        TextError::malformed(&file.file, "tokenizer.ggml.tokens", found, "each token once")
+    })
 }
 
-fn check_length(file: &GgufVocabulary, key: &str, length: usize) -> Result<(), TextError> {
-    if length == file.tokens.len() {
+fn check_length(file: &GgufVocabulary, key: &str, length: usize, n_tokens: usize) -> Result<(), TextError> {
+    if length == n_tokens {
         return Ok(());
     }
-    let expected = format!("{}, one per token", file.tokens.len());
+    let expected = format!("{n_tokens}, one per token");
     Err(TextError::malformed(&file.file, key, format!("{length} values"), expected))
 }
 
-fn check_ids(file: &GgufVocabulary) -> Result<(), TextError> {
+fn check_ids(file: &GgufVocabulary, n_tokens: usize) -> Result<(), TextError> {
     for (key, id) in special_keys(&file.special) {
-        if let Some(id) = id.filter(|&id| id as usize >= file.tokens.len()) {
-            let expected = format!("an id below {}", file.tokens.len());
+        if let Some(id) = id.filter(|&id| id as usize >= n_tokens) {
+            let expected = format!("an id below {n_tokens}");
             return Err(TextError::malformed(&file.file, key, format!("id {id}"), expected));
         }
     }
@@ -199,17 +204,18 @@ fn byte_ids(tokens: &Tokens) -> Box<[Option<u32>; 256]> {
 }
 
 fn unknown(file: &GgufVocabulary, tokens: &Tokens) -> Option<u32> {
-    let marked = || tokens.iter().find(|(_, _, kind)| *kind == TokenKind::Unknown).map(|(id, ..)| id);
+    let marked =
+        || (0..).zip(tokens.kinds()).find(|(_, kind)| **kind == TokenKind::Unknown).map(|(id, _)| id);
     file.special.unknown.or_else(marked)
 }
 
 /// Tokens to find in text as given. GGUF has no finer marks than the kind.
 fn added(tokens: &Tokens) -> Vec<Added> {
-    let added = |(id, text, kind): (u32, &str, TokenKind)| {
+    let added = |(id, &kind): (u32, &TokenKind)| {
         let special = matches!(kind, TokenKind::Control | TokenKind::Unknown);
         (special || kind == TokenKind::UserDefined).then(|| Added {
             id,
-            content: text.into(),
+            content: tokens.text(id).unwrap_or_default().into(),
             special,
             single_word: false,
             lstrip: false,
@@ -217,7 +223,7 @@ fn added(tokens: &Tokens) -> Vec<Added> {
             normalized: false,
         })
     };
-    tokens.iter().filter_map(added).collect()
+    (0..).zip(tokens.kinds()).filter_map(added).collect()
 }
 
 fn frame(file: &GgufVocabulary, bos_by_default: bool) -> Frame {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use dewdrop_format::gguf::Strings;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokenizers::{NormalizedString, Normalizer as _, NormalizerWrapper};
@@ -53,7 +54,7 @@ pub(crate) fn build(files: &HuggingFaceFiles<'_>) -> Result<Tokenizer, TextError
             ignore_merges: json.model.ignore_merges,
             merges,
         },
-        vocabulary: Arc::new(Vocabulary::new(tokens, spelling, space_prefix)),
+        vocabulary: Arc::new(Vocabulary { tokens, spelling, space_prefix }),
     })
 }
 
@@ -80,18 +81,20 @@ fn tokens(json: &TokenizerJson, spelling: Spelling) -> Result<Tokens, TextError>
             _ => {}
         }
     }
-    let mut tokens = Tokens::with_capacity(n_vocab);
+    let mut kinds = Vec::with_capacity(n_vocab);
+    let mut names = Strings::with_capacity(n_vocab);
     for (id, text) in (0..).zip(texts) {
         let (text, kind) = match text {
             Some(text) => (text.into(), kind(text, added.get(&id).copied(), json, spelling)),
             None => (Cow::from(padding_name(id as usize)), TokenKind::Unused),
         };
-        if !tokens.push(&text, kind) {
-            let found = format!("`{}` again as token {id}", shown(&text));
-            return Err(TextError::malformed(TOKENIZER, "added_tokens", found, "one id per token"));
-        }
+        names.push(&text);
+        kinds.push(kind);
     }
-    Ok(tokens)
+    Tokens::new(names, kinds).map_err(|(id, text)| {
+        let found = format!("`{}` again as token {id}", shown(&text));
+        TextError::malformed(TOKENIZER, "added_tokens", found, "one id per token")
+    })
 }
 
 fn kind(text: &str, added: Option<&AddedToken>, json: &TokenizerJson, spelling: Spelling) -> TokenKind {
