@@ -13,7 +13,7 @@ use crate::TextError;
 use crate::chain::join_all;
 use crate::error::shown;
 use crate::tokens::Tokens;
-use crate::vocabulary::TokenKind;
+use crate::vocabulary::{ByteIds, TokenKind};
 
 /// What to do besides merging.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,8 +36,8 @@ pub(crate) struct Bpe {
     merges: AHashMap<(u32, u32), Joined>,
     /// By id, whether text may become this token.
     takes_part: Vec<bool>,
-    /// Ids of `<0x00>` to `<0xFF>`, if characters may be spelled so.
-    bytes: Option<Box<[Option<u32>; 256]>>,
+    /// If characters may be spelled so.
+    bytes: Option<ByteIds>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,8 +88,8 @@ impl Bpe {
         }
         let mut bpe = Bpe { rules, merges: by_pair, takes_part, bytes: None };
         if rules.byte_fallback {
-            let byte = |byte| bpe.id(tokens, &format!("<0x{byte:02X}>"));
-            bpe.bytes = Some(Box::new(std::array::from_fn(byte)));
+            let byte = |byte: u8| bpe.id(tokens, &format!("<0x{byte:02X}>"));
+            bpe.bytes = Some(ByteIds::new(byte));
         }
         Ok(bpe)
     }
@@ -122,7 +122,7 @@ impl Bpe {
             if let Some(id) = self.id(tokens, character) {
                 ids.extend(unknown.take());
                 ids.push(id);
-            } else if let Some(spelled) = self.spelled(character) {
+            } else if let Some(spelled) = self.bytes.as_ref().and_then(|bytes| bytes.spell(character)) {
                 ids.extend(spelled);
             } else if self.rules.unknown.is_none() {
                 return Err(TextError::NoToken { piece: shown(word) });
@@ -135,11 +135,6 @@ impl Bpe {
         Ok(ids)
     }
 
-    fn spelled(&self, character: &str) -> Option<Vec<u32>> {
-        let ids = self.bytes.as_ref()?;
-        character.bytes().map(|byte| ids[usize::from(byte)]).collect()
-    }
-
     /// The token of this text, if text may become it.
     fn id(&self, tokens: &Tokens, text: &str) -> Option<u32> {
         tokens.id(text).filter(|&id| self.takes_part[id as usize])
@@ -150,8 +145,23 @@ fn is_text(kind: &TokenKind) -> bool {
     matches!(kind, TokenKind::Normal | TokenKind::UserDefined | TokenKind::Byte)
 }
 
-/// A merge as old files write it, `left right`. Neither part has spaces, save that the left may begin with one.
-pub(crate) fn parse_merge(text: &str) -> Option<(&str, &str)> {
+/// The merge of a rank as old files write it, `left right`. Neither part has spaces, save that the left may begin with one.
+///
+/// # Errors
+/// If it is none; `file` and `key` are for the message.
+pub(crate) fn parse_merge<'a>(
+    rank: usize,
+    text: &'a str,
+    file: &str,
+    key: &str,
+) -> Result<(&'a str, &'a str), TextError> {
+    parts(text).ok_or_else(|| {
+        let found = format!("merge {rank} `{}`", shown(text));
+        TextError::malformed(file, key, found, "two tokens with a space between")
+    })
+}
+
+fn parts(text: &str) -> Option<(&str, &str)> {
     let second_character = text.char_indices().nth(1)?.0;
     let space = second_character + text.get(second_character..)?.find(' ')?;
     let (left, right) = (text.get(..space)?, text.get(space + 1..)?);
@@ -240,8 +250,8 @@ mod tests {
 
     #[test]
     fn merges_are_spelled_with_a_space() {
-        assert_eq!(parse_merge("a bc"), Some(("a", "bc")));
-        assert_eq!(parse_merge("  b"), Some((" ", "b")));
-        assert_eq!([parse_merge("ab"), parse_merge("a "), parse_merge("")], [None; 3]);
+        assert_eq!(parts("a bc"), Some(("a", "bc")));
+        assert_eq!(parts("  b"), Some((" ", "b")));
+        assert_eq!([parts("ab"), parts("a "), parts("")], [None; 3]);
     }
 }

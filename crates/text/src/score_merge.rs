@@ -10,24 +10,20 @@ use std::ops::Range;
 use crate::TextError;
 use crate::chain::join_all;
 use crate::tokens::Tokens;
+use crate::vocabulary::ByteIds;
 
 /// A vocabulary's scores.
 #[derive(Debug)]
 pub(crate) struct ScoreMerge {
     /// By id; none for tokens that are not text.
     scores: Vec<Option<f32>>,
-    /// Ids of `<0x00>` to `<0xFF>`.
-    bytes: Box<[Option<u32>; 256]>,
+    bytes: ByteIds,
     unknown: Option<u32>,
 }
 
 impl ScoreMerge {
     /// Scores must be numbers (not NaN), one for each id, if it has one.
-    pub(crate) fn new(
-        scores: Vec<Option<f32>>,
-        bytes: Box<[Option<u32>; 256]>,
-        unknown: Option<u32>,
-    ) -> Self {
+    pub(crate) fn new(scores: Vec<Option<f32>>, bytes: ByteIds, unknown: Option<u32>) -> Self {
         Self { scores, bytes, unknown }
     }
 
@@ -55,8 +51,7 @@ impl ScoreMerge {
     }
 
     fn spell(&self, piece: &str, ids: &mut Vec<u32>) -> Result<(), TextError> {
-        let spelled: Option<Vec<u32>> = piece.bytes().map(|byte| self.bytes[usize::from(byte)]).collect();
-        match (spelled, self.unknown) {
+        match (self.bytes.spell(piece), self.unknown) {
             (Some(spelled), _) => ids.extend(spelled),
             (None, Some(unknown)) => ids.push(unknown),
             (None, None) => return Err(TextError::NoToken { piece: crate::error::shown(piece) }),

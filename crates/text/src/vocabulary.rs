@@ -79,6 +79,21 @@ impl Vocabulary {
     }
 }
 
+/// Ids of the tokens `<0x00>` to `<0xFF>`, of those that there are.
+#[derive(Debug)]
+pub(crate) struct ByteIds(Box<[Option<u32>; 256]>);
+
+impl ByteIds {
+    pub(crate) fn new(id: impl Fn(u8) -> Option<u32>) -> Self {
+        ByteIds(Box::new(std::array::from_fn(|byte| id(byte as u8))))
+    }
+
+    /// A text byte by byte, if there are tokens for all.
+    pub(crate) fn spell(&self, text: &str) -> Option<Vec<u32>> {
+        text.bytes().map(|byte| self.0[usize::from(byte)]).collect()
+    }
+}
+
 /// The name of a row the tokenizer does not have.
 pub(crate) fn padding_name(id: usize) -> String {
     format!("[PAD{id}]")

@@ -19,7 +19,7 @@ use crate::special::{Frame, is_end_name};
 use crate::tokenizer::{Merger, Origin, Tokenizer};
 use crate::tokens::Tokens;
 use crate::vocabulary::{
-    SpacePrefix, Spelling, TokenKind, Vocabulary, is_padding_name, padding_name, spelled_byte,
+    ByteIds, SpacePrefix, Spelling, TokenKind, Vocabulary, is_padding_name, padding_name, spelled_byte,
 };
 
 /// Gemma 4 cuts text at line breaks and nowhere else.
@@ -161,12 +161,7 @@ fn check_ids(file: &GgufVocabulary, n_tokens: usize) -> Result<(), TextError> {
 
 fn bpe(file: &GgufVocabulary, tokens: &Tokens, rules: Rules) -> Result<Bpe, TextError> {
     const KEY: &str = "tokenizer.ggml.merges";
-    let merge = |(rank, text)| {
-        parse_merge(text).ok_or_else(|| {
-            let found = format!("merge {rank} `{}`", shown(text));
-            TextError::malformed(&file.file, KEY, found, "two tokens with a space between")
-        })
-    };
+    let merge = |(rank, text)| parse_merge(rank, text, &file.file, KEY);
     Bpe::new(tokens, rules, file.merges.iter().enumerate().map(merge), &file.file, KEY)
 }
 
@@ -193,14 +188,14 @@ fn spaces(prefix: bool, file: &str) -> Result<NormalizerWrapper, TextError> {
     Ok(Sequence::new(steps).into())
 }
 
-fn byte_ids(tokens: &Tokens) -> Box<[Option<u32>; 256]> {
-    let mut ids = Box::new([None; 256]);
+fn byte_ids(tokens: &Tokens) -> ByteIds {
+    let mut ids = [None; 256];
     for (id, text, _) in tokens.iter() {
         if let Some(byte) = spelled_byte(text) {
             ids[usize::from(byte)] = Some(id);
         }
     }
-    ids
+    ByteIds::new(|byte| ids[usize::from(byte)])
 }
 
 fn unknown(file: &GgufVocabulary, tokens: &Tokens) -> Option<u32> {

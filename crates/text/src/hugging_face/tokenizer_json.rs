@@ -127,12 +127,7 @@ fn is_set(text: &Option<String>) -> bool {
 fn pair((rank, merge): (usize, Merge)) -> Result<(String, String), TextError> {
     match merge {
         Merge::Pair(left, right) => Ok((left, right)),
-        Merge::Line(line) => match parse_merge(&line) {
-            Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
-            None => {
-                let found = format!("merge {rank} `{}`", shown(&line));
-                Err(TextError::malformed(TOKENIZER, "model.merges", found, "two tokens with a space between"))
-            }
-        },
+        Merge::Line(line) => parse_merge(rank, &line, TOKENIZER, "model.merges")
+            .map(|(left, right)| (left.to_owned(), right.to_owned())),
     }
 }
