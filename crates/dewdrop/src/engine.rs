@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use dewdrop_backend::KvTypes;
 use dewdrop_engine::{Limits, Room, SharedCore};
-use dewdrop_store::Checkpoint;
+use dewdrop_store::{Checkpoint, system};
 use dewdrop_text::{ChatTemplate, EncodeOptions, Tokenizer};
 
 use crate::options::CHUNK;
@@ -93,6 +93,7 @@ impl Engine {
         let plan = prepared.plan_again(budget, in_use, limits.context, *promised)?;
         let Weights { program, sources, placement, .. } = &plan.weights;
         guard.replace(program.clone(), sources.to_vec(), placement, &plan.reserve()).map_err(Error::from)?;
+        system::give_back();
         core.set_room(room(&plan, &prepared.options));
         let plan = Arc::new(plan);
         *self.0.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan.clone());

@@ -35,6 +35,16 @@ pub fn page_bytes() -> usize {
     usize::try_from(page).unwrap_or(0).max(4096)
 }
 
+/// Gives memory that was freed back to the system: glibc keeps what threads other than the first had, however much it is.
+/// Elsewhere allocators are left to themselves.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: only memory that nobody has is touched; other threads may allocate meanwhile.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Bytes of memory that nobody needs; none as with [`held`].
 pub fn spare() -> Option<u64> {
     #[cfg(any(target_os = "macos", windows))]
